@@ -1,0 +1,582 @@
+//! Settings. Each has three forms (flag, environment variable, key in `dokkai.toml`) and comes from the first of
+//! them that is given, else from its default. One table describes them all: the flags, `dokkai config` and the
+//! typed [`Config`] are made from it. This is the only reader of the environment.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use secrecy::{ExposeSecret, SecretString};
+
+/// The upstream that is used where none is configured.
+pub const DEFAULT_BASE_URL: &str = "https://api.holysheep.ai/v1";
+
+/// The settings file that is read where it exists.
+pub const FILE: &str = "dokkai.toml";
+
+/// One setting: its name in the file (`listen`), from which its flag (`--listen`) and variable (`DOKKAI_LISTEN`)
+/// follow, its default, and what it means.
+pub struct Setting {
+    /// Key in the file.
+    pub name: &'static str,
+    /// The value where nothing else says one; empty for none.
+    pub default: &'static str,
+    /// What it means, in a line.
+    pub help: &'static str,
+    /// Whether its value must never be shown.
+    pub secret: bool,
+}
+
+const fn setting(name: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { name, default, help, secret: false }
+}
+
+const fn secret(name: &'static str, help: &'static str) -> Setting {
+    Setting { name, default: "", help, secret: true }
+}
+
+/// Every setting, in the order that `dokkai config` and the README show them.
+pub const SETTINGS: &[Setting] = &[
+    setting("listen", "127.0.0.1:8080", "address to listen on; one that is not loopback needs API keys or allow_open"),
+    setting("allow_open", "false", "serve a non-loopback address without API keys"),
+    setting("data_dir", "./data", "folder of the SQLite file and the index"),
+    setting("database_url", "sqlite", "ground state: sqlite in the data folder"),
+    setting("search_url", "tantivy", "index: tantivy in the data folder"),
+    secret("api_keys", "comma list of name:secret or name:secret:read; none: everyone may do everything"),
+    setting("llm_base_url", DEFAULT_BASE_URL, "base URL of any OpenAI-compatible API"),
+    secret("llm_api_key", "bearer token for it; else HOLYSHEEP_API_KEY, else OPENAI_API_KEY"),
+    setting("analysis_model", "deepseek-v3.2", "model that analyses each document; after commas, fallbacks in order"),
+    setting("synthesis_model", "gpt-4.1", "model that writes the answer; after commas, fallbacks in order"),
+    setting("embedding_model", "", "embedding model of the same API; none: lexical retrieval"),
+    setting("llm_max_concurrent", "50", "upstream requests in flight, whole process"),
+    setting("llm_rpm", "", "upstream requests a minute, whole process"),
+    setting("llm_tpm", "", "upstream tokens a minute, whole process"),
+    setting("llm_connect_timeout_ms", "5000", "connecting, per attempt"),
+    setting("llm_idle_timeout_ms", "25000", "silence on an open response, per attempt"),
+    setting("llm_total_timeout_ms", "60000", "one attempt as a whole"),
+    setting("llm_max_attempts", "4", "tries of one call, the first included"),
+    setting("llm_backoff_ms", "500", "upper bound of the first wait between tries; it doubles with each"),
+    setting("llm_hedge", "true", "start a second attempt for a straggling analysis"),
+    setting(
+        "llm_prices",
+        "",
+        "prices over the built-in table: MODEL=INPUT/OUTPUT in USD per million tokens, after commas more",
+    ),
+    setting("jpy_per_usd", "1", "yen or yuan billed per US dollar by the upstream"),
+    setting("official_jpy_per_usd", "7.3", "the same at the official rate, for comparison"),
+    setting("top_k", "5", "documents analysed per question, 1 to 50"),
+    setting("answer_deadline_ms", "60000", "one question as a whole; later analyses are reported, not waited for"),
+    setting("max_upload_mb", "50", "one uploaded file"),
+    setting("max_cost_usd", "", "ceiling of one question's upstream cost"),
+    setting("log", "info", "log filter, such as info or dokkai=debug"),
+    setting("log_format", "text", "text or json"),
+];
+
+impl Setting {
+    /// The environment variable of this setting.
+    pub fn variable(&self) -> String {
+        format!("DOKKAI_{}", self.name.to_uppercase())
+    }
+
+    /// The flag of this setting, without its dashes.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// The flag as clap knows it, the environment variable included.
+    pub fn arg(&self) -> clap::Arg {
+        clap::Arg::new(self.name)
+            .long(self.flag())
+            .env(self.variable())
+            .hide_env_values(self.secret)
+            .value_name("VALUE")
+            .help(self.help)
+            .global(true)
+            .help_heading("Settings")
+    }
+}
+
+/// Where an effective value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A flag on the command line.
+    Flag,
+    /// An environment variable.
+    Environment,
+    /// The settings file.
+    File,
+    /// None of them.
+    Default,
+}
+
+/// One effective value before it is parsed.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// As written; empty where there is none.
+    pub text: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// The effective values by name.
+pub type Values = BTreeMap<&'static str, Value>;
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The settings file cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The settings file names a setting that does not exist.
+    #[error("{path}: unknown setting {name:?}; `dokkai config` lists them all")]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        name: String,
+    },
+    /// A value does not fit its setting. The message never repeats a secret.
+    #[error("{variable}: {reason}")]
+    Invalid {
+        /// The setting's environment variable, as the best known of its names.
+        variable: String,
+        /// What is wrong and what would do.
+        reason: String,
+    },
+    /// The address is reachable from elsewhere and nothing guards it.
+    #[error(
+        "refusing to listen on {0} without API keys: set DOKKAI_API_KEYS=name:secret, listen on 127.0.0.1, or set DOKKAI_ALLOW_OPEN=true"
+    )]
+    Open(SocketAddr),
+}
+
+/// Gathers the effective value of every setting from flags and environment (`matches`), then `file`, then defaults.
+///
+/// # Errors
+/// Where the file exists and is unreadable, no TOML, or names an unknown setting.
+pub fn gather(matches: &ArgMatches, file: &Path) -> Result<Values, ConfigError> {
+    let table = read_file(file)?;
+    if let Some(name) = table.keys().find(|name| SETTINGS.iter().all(|s| s.name != name.as_str())) {
+        return Err(ConfigError::Unknown { path: file.to_owned(), name: name.clone() });
+    }
+    let mut values = Values::new();
+    for setting in SETTINGS {
+        // An empty variable counts as unset: that is how compose files and shells clear one.
+        let given = matches.try_get_one::<String>(setting.name).ok().flatten().filter(|text| !text.is_empty());
+        let value = match (given, matches.value_source(setting.name), table.get(setting.name)) {
+            (Some(text), Some(ValueSource::EnvVariable), _) => {
+                Value { text: text.clone(), origin: Origin::Environment }
+            }
+            (Some(text), _, _) => Value { text: text.clone(), origin: Origin::Flag },
+            (None, _, Some(value)) => Value { text: file_text(value), origin: Origin::File },
+            (None, _, None) => Value { text: setting.default.to_owned(), origin: Origin::Default },
+        };
+        values.insert(setting.name, value);
+    }
+    if values["llm_api_key"].text.is_empty() {
+        let shared = ["HOLYSHEEP_API_KEY", "OPENAI_API_KEY"].into_iter().find_map(environment);
+        if let Some(text) = shared {
+            values.insert("llm_api_key", Value { text, origin: Origin::Environment });
+        }
+    }
+    Ok(values)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+fn read_file(path: &Path) -> Result<toml::Table, ConfigError> {
+    let fail = |reason: String| ConfigError::File { path: path.to_owned(), reason };
+    match std::fs::read_to_string(path) {
+        Ok(text) => text.parse().map_err(|error: toml::de::Error| fail(error.message().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(toml::Table::new()),
+        Err(error) => Err(fail(error.to_string())),
+    }
+}
+
+/// A file's value in the form that a flag would have: lists are joined by commas.
+fn file_text(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(items) => items.iter().map(file_text).collect::<Vec<_>>().join(","),
+        other @ (toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_)
+        | toml::Value::Table(_)) => other.to_string(),
+    }
+}
+
+/// A key that clients present as `Authorization: Bearer SECRET`.
+#[derive(Clone, Debug)]
+pub struct ApiKey {
+    /// Names the key in logs.
+    pub name: String,
+    /// What the client presents.
+    pub secret: SecretString,
+    /// Whether it may only read: search, ask, list.
+    pub read_only: bool,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What one model costs, in USD per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Price {
+    /// Tokens sent.
+    pub input_usd: f64,
+    /// Tokens received.
+    pub output_usd: f64,
+}
+
+/// Settings of the upstream calls.
+#[derive(Clone, Debug)]
+pub struct LlmConfig {
+    /// Without a trailing slash.
+    pub base_url: String,
+    /// Bearer token; none for upstreams that need none.
+    pub api_key: Option<SecretString>,
+    /// First choice, then fallbacks; never empty.
+    pub analysis_models: Vec<String>,
+    /// First choice, then fallbacks; never empty.
+    pub synthesis_models: Vec<String>,
+    /// Set: hybrid retrieval.
+    pub embedding_model: Option<String>,
+    /// Requests in flight, whole process; at least 1.
+    pub max_concurrent: usize,
+    /// Requests a minute, whole process.
+    pub rpm: Option<u32>,
+    /// Tokens a minute, whole process.
+    pub tpm: Option<u32>,
+    /// Per attempt.
+    pub connect_timeout: Duration,
+    /// Silence on an open response, per attempt.
+    pub idle_timeout: Duration,
+    /// One attempt as a whole.
+    pub total_timeout: Duration,
+    /// The first included; at least 1.
+    pub max_attempts: u32,
+    /// Upper bound of the first wait between tries; it doubles with each.
+    pub backoff: Duration,
+    /// Whether a straggling analysis gets a second attempt beside the first.
+    pub hedge: bool,
+    /// Prices over the built-in table.
+    pub prices: BTreeMap<String, Price>,
+    /// What the upstream bills per US dollar.
+    pub jpy_per_usd: f64,
+    /// The same at the official rate.
+    pub official_jpy_per_usd: f64,
+}
+
+impl LlmConfig {
+    /// Whether there is an upstream to call: a key, or a base URL that was set on purpose.
+    pub fn is_configured(&self) -> bool {
+        self.api_key.is_some() || self.base_url != DEFAULT_BASE_URL
+    }
+}
+
+/// All settings, parsed. Secrets print as `[REDACTED]`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Serve a non-loopback address without keys.
+    pub allow_open: bool,
+    /// Folder of the SQLite file and the index.
+    pub data_dir: PathBuf,
+    /// Empty: no key is needed.
+    pub api_keys: Vec<ApiKey>,
+    /// Settings of the upstream calls.
+    pub llm: LlmConfig,
+    /// Documents analysed per question, 1 to 50.
+    pub top_k: usize,
+    /// One question as a whole.
+    pub answer_deadline: Duration,
+    /// One uploaded file.
+    pub max_upload_bytes: usize,
+    /// Ceiling of one question's upstream cost.
+    pub max_cost_usd: Option<f64>,
+    /// Log filter.
+    pub log: String,
+    /// How logs are written.
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Parses the effective values.
+    ///
+    /// # Errors
+    /// The first value that does not fit its setting.
+    pub fn parse(values: &Values) -> Result<Self, ConfigError> {
+        let read = Reader { values };
+        read.only("database_url", "sqlite")?;
+        read.only("search_url", "tantivy")?;
+        let top_k = read.number::<usize>("top_k")?;
+        if !(1..=50).contains(&top_k) {
+            return Err(read.invalid("top_k", "must be from 1 to 50"));
+        }
+        let base_url = read.text("llm_base_url").trim_end_matches('/').to_owned();
+        if !base_url.starts_with("http://") && !base_url.starts_with("https://") {
+            return Err(read.invalid("llm_base_url", "must begin with http:// or https://"));
+        }
+        Ok(Self {
+            listen: read
+                .text("listen")
+                .parse()
+                .map_err(|_| read.invalid("listen", "must be an address and a port, such as 127.0.0.1:8080"))?,
+            allow_open: read.boolean("allow_open")?,
+            data_dir: PathBuf::from(read.text("data_dir")),
+            api_keys: read.api_keys()?,
+            llm: LlmConfig {
+                base_url,
+                api_key: read.some("llm_api_key").map(SecretString::from),
+                analysis_models: read.models("analysis_model")?,
+                synthesis_models: read.models("synthesis_model")?,
+                embedding_model: read.some("embedding_model").map(str::to_owned),
+                max_concurrent: read.at_least_one("llm_max_concurrent")?,
+                rpm: read.optional("llm_rpm")?,
+                tpm: read.optional("llm_tpm")?,
+                connect_timeout: read.milliseconds("llm_connect_timeout_ms")?,
+                idle_timeout: read.milliseconds("llm_idle_timeout_ms")?,
+                total_timeout: read.milliseconds("llm_total_timeout_ms")?,
+                max_attempts: u32::try_from(read.at_least_one("llm_max_attempts")?).unwrap_or(u32::MAX),
+                backoff: read.milliseconds("llm_backoff_ms")?,
+                hedge: read.boolean("llm_hedge")?,
+                prices: read.prices()?,
+                jpy_per_usd: read.number("jpy_per_usd")?,
+                official_jpy_per_usd: read.number("official_jpy_per_usd")?,
+            },
+            top_k,
+            answer_deadline: read.milliseconds("answer_deadline_ms")?,
+            max_upload_bytes: read.at_least_one("max_upload_mb")?.saturating_mul(1024 * 1024),
+            max_cost_usd: read.optional("max_cost_usd")?,
+            log: read.text("log").to_owned(),
+            log_format: match read.text("log_format") {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err(read.invalid("log_format", "must be text or json")),
+            },
+        })
+    }
+
+    /// Refuses an address that others can reach while nothing guards it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Open`].
+    pub fn check_listen(&self) -> Result<(), ConfigError> {
+        if self.listen.ip().is_loopback() || !self.api_keys.is_empty() || self.allow_open {
+            Ok(())
+        } else {
+            Err(ConfigError::Open(self.listen))
+        }
+    }
+}
+
+/// What `dokkai config` shows of a value: secrets are masked.
+pub fn shown(setting: &Setting, value: &Value) -> String {
+    if setting.secret && !value.text.is_empty() { "********".to_owned() } else { value.text.clone() }
+}
+
+struct Reader<'a> {
+    values: &'a Values,
+}
+
+impl<'a> Reader<'a> {
+    fn text(&self, name: &str) -> &'a str {
+        self.values.get(name).map_or("", |value| value.text.trim())
+    }
+
+    fn some(&self, name: &str) -> Option<&'a str> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
+    }
+
+    fn invalid(&self, name: &str, reason: &str) -> ConfigError {
+        ConfigError::Invalid { variable: format!("DOKKAI_{}", name.to_uppercase()), reason: reason.to_owned() }
+    }
+
+    fn only(&self, name: &str, supported: &str) -> Result<(), ConfigError> {
+        if self.text(name) == supported {
+            Ok(())
+        } else {
+            Err(self.invalid(name, &format!("only {supported} is supported")))
+        }
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T, ConfigError> {
+        self.text(name).parse().map_err(|_| self.invalid(name, "must be a number"))
+    }
+
+    fn optional<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, ConfigError> {
+        self.some(name).map(|_| self.number(name)).transpose()
+    }
+
+    fn at_least_one(&self, name: &str) -> Result<usize, ConfigError> {
+        match self.number(name)? {
+            0 => Err(self.invalid(name, "must be at least 1")),
+            number => Ok(number),
+        }
+    }
+
+    fn milliseconds(&self, name: &str) -> Result<Duration, ConfigError> {
+        self.number(name).map(Duration::from_millis)
+    }
+
+    fn boolean(&self, name: &str) -> Result<bool, ConfigError> {
+        match self.text(name) {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            _ => Err(self.invalid(name, "must be true or false")),
+        }
+    }
+
+    fn models(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let models: Vec<String> = list(self.text(name)).map(str::to_owned).collect();
+        if models.is_empty() { Err(self.invalid(name, "must name a model")) } else { Ok(models) }
+    }
+
+    fn api_keys(&self) -> Result<Vec<ApiKey>, ConfigError> {
+        let invalid = || self.invalid("api_keys", "each key must be name:secret or name:secret:read");
+        list(self.text("api_keys"))
+            .map(|key| {
+                let parts: Vec<&str> = key.split(':').collect();
+                let (name, secret, read_only) = match parts[..] {
+                    [name, secret] => (name, secret, false),
+                    [name, secret, "read"] => (name, secret, true),
+                    _ => return Err(invalid()),
+                };
+                if name.is_empty() || secret.is_empty() {
+                    return Err(invalid());
+                }
+                Ok(ApiKey { name: name.to_owned(), secret: SecretString::from(secret), read_only })
+            })
+            .collect()
+    }
+
+    fn prices(&self) -> Result<BTreeMap<String, Price>, ConfigError> {
+        let invalid = || self.invalid("llm_prices", "each price must be MODEL=INPUT/OUTPUT, such as gpt-4.1=2.00/8.00");
+        let usd = |text: &str| text.trim().parse::<f64>().ok().filter(|usd| usd.is_finite() && *usd >= 0.0);
+        list(self.text("llm_prices"))
+            .map(|entry| {
+                let (model, prices) = entry.rsplit_once('=').ok_or_else(invalid)?;
+                let (input, output) = prices.split_once('/').ok_or_else(invalid)?;
+                let price =
+                    Price { input_usd: usd(input).ok_or_else(invalid)?, output_usd: usd(output).ok_or_else(invalid)? };
+                Ok((model.trim().to_owned(), price))
+            })
+            .collect()
+    }
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// Whether a presented secret is this key's, in time that does not depend on where they differ.
+pub fn matches_secret(key: &ApiKey, presented: &str) -> bool {
+    use subtle::ConstantTimeEq as _;
+    key.secret.expose_secret().as_bytes().ct_eq(presented.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command() -> clap::Command {
+        clap::Command::new("dokkai").args(SETTINGS.iter().map(Setting::arg))
+    }
+
+    fn values(args: &[&str], file: &str) -> Result<Values, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        std::fs::write(&path, file).unwrap();
+        let matches = command().get_matches_from([&["dokkai"], args].concat());
+        gather(&matches, &path)
+    }
+
+    #[test]
+    fn defaults_parse() {
+        let config = Config::parse(&values(&[], "").unwrap()).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.llm.analysis_models, ["deepseek-v3.2"]);
+        assert_eq!(config.max_upload_bytes, 50 * 1024 * 1024);
+        config.check_listen().unwrap();
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let values =
+            values(&["--top-k", "7"], "top_k = 9\nllm_max_concurrent = 12\nanalysis_model = [\"a\", \"b\"]").unwrap();
+        assert_eq!((values["top_k"].text.as_str(), values["top_k"].origin), ("7", Origin::Flag));
+        assert_eq!(
+            (values["llm_max_concurrent"].text.as_str(), values["llm_max_concurrent"].origin),
+            ("12", Origin::File)
+        );
+        assert_eq!(values["listen"].origin, Origin::Default);
+        assert_eq!(Config::parse(&values).unwrap().llm.analysis_models, ["a", "b"]);
+    }
+
+    #[test]
+    fn an_unknown_setting_in_the_file_is_refused() {
+        assert!(matches!(values(&[], "topk = 3"), Err(ConfigError::Unknown { name, .. }) if name == "topk"));
+    }
+
+    #[test]
+    fn values_that_do_not_fit_name_their_variable() {
+        let cases = [
+            (vec!["--top-k", "51"], "DOKKAI_TOP_K"),
+            (vec!["--top-k", "many"], "DOKKAI_TOP_K"),
+            (vec!["--listen", "8080"], "DOKKAI_LISTEN"),
+            (vec!["--llm-base-url", "api.example"], "DOKKAI_LLM_BASE_URL"),
+            (vec!["--llm-max-concurrent", "0"], "DOKKAI_LLM_MAX_CONCURRENT"),
+            (vec!["--api-keys", "nosecret"], "DOKKAI_API_KEYS"),
+            (vec!["--llm-prices", "gpt-4.1=2"], "DOKKAI_LLM_PRICES"),
+            (vec!["--database-url", "postgres://x"], "DOKKAI_DATABASE_URL"),
+            (vec!["--log-format", "xml"], "DOKKAI_LOG_FORMAT"),
+            (vec!["--allow-open", "perhaps"], "DOKKAI_ALLOW_OPEN"),
+        ];
+        for (args, variable) in cases {
+            let error = Config::parse(&values(&args, "").unwrap()).unwrap_err().to_string();
+            assert!(error.starts_with(variable), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn keys_parse_and_never_print() {
+        let values = values(&["--api-keys", "shop:s3cret, view:0ther:read"], "").unwrap();
+        let config = Config::parse(&values).unwrap();
+        assert_eq!(config.api_keys.len(), 2);
+        assert!(!config.api_keys[0].read_only && config.api_keys[1].read_only);
+        assert!(matches_secret(&config.api_keys[0], "s3cret"));
+        assert!(!matches_secret(&config.api_keys[0], "s3cre"));
+        assert!(!format!("{config:?}").contains("s3cret"));
+        let setting = SETTINGS.iter().find(|s| s.name == "api_keys").unwrap();
+        assert!(!shown(setting, &values["api_keys"]).contains("s3cret"));
+    }
+
+    #[test]
+    fn an_open_address_needs_keys_or_a_decision() {
+        let check = |args: &[&str]| Config::parse(&values(args, "").unwrap()).unwrap().check_listen().is_ok();
+        assert!(!check(&["--listen", "0.0.0.0:8080"]));
+        assert!(check(&["--listen", "0.0.0.0:8080", "--api-keys", "a:b"]));
+        assert!(check(&["--listen", "0.0.0.0:8080", "--allow-open", "true"]));
+        assert!(check(&["--listen", "[::1]:8080"]));
+    }
+}

@@ -1,0 +1,4 @@
+//! Uploaded document → searchable.
+
+pub mod extract;
+pub mod passages;

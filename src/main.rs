@@ -1,0 +1,2 @@
+//! The `dokkai` program.
+fn main() {}

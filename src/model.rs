@@ -1,0 +1,462 @@
+//! Plain data shared by every module: ids, documents, passages, questions and the record of an answer.
+//! The serialised shapes of [`Document`] and [`QuestionRecord`] are the public interface.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::error::Problem;
+
+/// A JSON object as clients attach it to documents.
+pub type Metadata = serde_json::Map<String, serde_json::Value>;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A fresh id; ids made later sort later.
+            #[expect(clippy::new_without_default, reason = "a default id would hide that each call differs")]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    };
+}
+
+id!(
+    /// Names one document for its whole life; a replaced document keeps it.
+    DocumentId
+);
+id!(
+    /// Names one question and its record.
+    QuestionId
+);
+
+/// Names one passage: its document and its place among the document's passages, written `DOCUMENT.ORDINAL`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PassageId {
+    /// The document that the passage is part of.
+    pub document_id: DocumentId,
+    /// Counts from 0 in reading order.
+    pub ordinal: u32,
+}
+
+impl fmt::Display for PassageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.document_id, self.ordinal)
+    }
+}
+
+impl fmt::Debug for PassageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text is not a passage id.
+#[derive(Debug, thiserror::Error)]
+#[error("a passage id is a document id, a full stop and a number")]
+pub struct NotAPassageId;
+
+impl FromStr for PassageId {
+    type Err = NotAPassageId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (document, ordinal) = text.rsplit_once('.').ok_or(NotAPassageId)?;
+        Ok(Self {
+            document_id: document.parse().map_err(|_| NotAPassageId)?,
+            ordinal: ordinal.parse().map_err(|_| NotAPassageId)?,
+        })
+    }
+}
+
+impl Serialize for PassageId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PassageId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $word)] $variant),+
+        }
+
+        impl $name {
+            /// The word that stands for this value in JSON and in the store.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text { $($word => Ok(Self::$variant),)+ _ => Err(UnknownWord(text.to_owned())) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+/// A word outside the fixed vocabulary of its field.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown value {0:?}")]
+pub struct UnknownWord(pub String);
+
+words!(
+    /// Where a document stands on its way to being searchable.
+    DocumentStatus {
+        /// Stored and acknowledged; nobody works on it yet.
+        Queued = "queued",
+        /// A worker has it.
+        Processing = "processing",
+        /// Searchable.
+        Ready = "ready",
+        /// Not searchable; `error` says why.
+        Failed = "failed",
+    }
+);
+
+words!(
+    /// How a question ended, or that it has not.
+    QuestionStatus {
+        /// Still being answered.
+        Running = "running",
+        /// Every retrieved document was analysed.
+        Complete = "complete",
+        /// Some documents failed or ran out of time.
+        Partial = "partial",
+        /// No document holds an answer.
+        NoEvidence = "no_evidence",
+        /// No answer could be made; `error` says why.
+        Failed = "failed",
+    }
+);
+
+words!(
+    /// How one document's analysis ended.
+    AnalysisStatus {
+        /// Analysed and relevant.
+        Ok = "ok",
+        /// Analysed; says nothing about the question.
+        Irrelevant = "irrelevant",
+        /// The analysis could not be made; `error` says why.
+        Failed = "failed",
+        /// Not finished by the question's deadline.
+        TimedOut = "timed_out",
+    }
+);
+
+words!(
+    /// Who wrote the analyses and the answer.
+    Mode {
+        /// Language models.
+        Model = "model",
+        /// Sentences of the documents themselves.
+        Extractive = "extractive",
+    }
+);
+
+/// A document as clients see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// Stable name.
+    pub id: DocumentId,
+    /// Given by the client, else found in the content, else the file's name.
+    pub title: String,
+    /// Where it stands.
+    pub status: DocumentStatus,
+    /// Why it failed.
+    pub error: Option<Problem>,
+    /// The named set that it belongs to; `default` unless said otherwise.
+    pub collection: String,
+    /// The client's own fields.
+    pub metadata: Metadata,
+    /// Where it came from: a file's path or an address.
+    pub source: Option<String>,
+    /// Found from the content, not from the name.
+    pub media_type: String,
+    /// Size of the original in bytes.
+    pub bytes: u64,
+    /// ISO 639-1, once the text is extracted.
+    pub language: Option<String>,
+    /// How many passages its text was cut into.
+    pub passages: u32,
+    /// When it was first acknowledged.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When its content, title or status last changed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+/// A stretch of a document's extracted text, the unit of search. Offsets count Unicode scalar values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// Stable while the document's content is.
+    pub id: PassageId,
+    /// Exactly the document's text from `start` to `end`.
+    pub text: String,
+    /// First character.
+    pub start: usize,
+    /// One past the last character.
+    pub end: usize,
+    /// Page of the first character, from 1, where the format has pages.
+    pub page: Option<u32>,
+    /// Headings above it, outermost first, joined by ` › `.
+    pub heading: Option<String>,
+}
+
+/// A verbatim stretch of a document that supports a statement. Offsets count Unicode scalar values of its text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The passage that the quote begins in.
+    pub passage_id: PassageId,
+    /// Exactly the document's text from `start` to `end`.
+    pub quote: String,
+    /// First character.
+    pub start: usize,
+    /// One past the last character.
+    pub end: usize,
+    /// Page of the first character, where the format has pages.
+    pub page: Option<u32>,
+}
+
+/// What one document says about one question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// The analysed document.
+    pub document_id: DocumentId,
+    /// Its title when it was analysed.
+    pub title: String,
+    /// 0 (says nothing about the question) to 1 (answers it).
+    pub relevance_score: f64,
+    /// What the document says about the question.
+    pub summary: String,
+    /// The single facts that matter.
+    pub key_points: Vec<String>,
+    /// Quotes found in the stored text.
+    pub evidence: Vec<Evidence>,
+    /// How the analysis ended.
+    pub status: AnalysisStatus,
+    /// Why it failed.
+    pub error: Option<Problem>,
+    /// Whether an earlier analysis of the same content for the same question was reused.
+    pub cached: bool,
+    /// The model that answered; none in extractive mode or where none did.
+    pub model: Option<String>,
+    /// Upstream tries, failed ones included.
+    pub attempts: u32,
+    /// From the start of the analysis to its end, in milliseconds.
+    pub latency_ms: u64,
+    /// Tokens and cost of this analysis alone.
+    pub usage: Usage,
+    /// Quotes that the model offered and that do not stand in the text.
+    #[serde(default)]
+    pub dropped_quotes: u32,
+}
+
+/// A mark in an answer, and the quote that it stands for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Citation {
+    /// `[n]` in the answer.
+    pub marker: u32,
+    /// The cited document.
+    pub document_id: DocumentId,
+    /// Its title when it was cited.
+    pub title: String,
+    /// The passage that the quote begins in.
+    pub passage_id: PassageId,
+    /// Verbatim.
+    pub quote: String,
+    /// First character of the quote in the document's text.
+    pub start: usize,
+    /// One past the last character.
+    pub end: usize,
+    /// Page of the first character, where the format has pages.
+    pub page: Option<u32>,
+    /// Whether the quote stood in the stored text at `start`–`end` when the answer was made.
+    pub verified: bool,
+}
+
+/// How many documents ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Documents that retrieval offered.
+    pub retrieved: u32,
+    /// Analysed and relevant.
+    pub analysed: u32,
+    /// Analysed and irrelevant.
+    pub irrelevant: u32,
+    /// Analysis failed.
+    pub failed: u32,
+    /// Not analysed by the deadline.
+    pub timed_out: u32,
+}
+
+/// Tokens and money. Costs are what the upstream bills, by the price table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens sent.
+    pub prompt_tokens: u64,
+    /// Tokens received.
+    pub completion_tokens: u64,
+    /// Their sum.
+    pub total_tokens: u64,
+    /// US dollars.
+    pub cost_usd: f64,
+    /// Yuan or yen as the upstream bills it; see `llm::price`.
+    pub cost_jpy: f64,
+    /// Requests sent upstream, failed ones included.
+    pub upstream_calls: u32,
+    /// Whether some counts are estimates, since the upstream did not report them.
+    #[serde(default)]
+    pub estimated: bool,
+    /// The same by model.
+    #[serde(default)]
+    pub by_model: BTreeMap<String, ModelUsage>,
+}
+
+/// One model's part of a [`Usage`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelUsage {
+    /// Tokens sent.
+    pub prompt_tokens: u64,
+    /// Tokens received.
+    pub completion_tokens: u64,
+    /// US dollars.
+    pub cost_usd: f64,
+    /// Requests sent upstream, failed ones included.
+    pub upstream_calls: u32,
+}
+
+impl Usage {
+    /// Adds another call's or stage's usage to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.prompt_tokens += other.prompt_tokens;
+        self.completion_tokens += other.completion_tokens;
+        self.total_tokens += other.total_tokens;
+        self.cost_usd += other.cost_usd;
+        self.cost_jpy += other.cost_jpy;
+        self.upstream_calls += other.upstream_calls;
+        self.estimated |= other.estimated;
+        for (model, part) in &other.by_model {
+            let mine = self.by_model.entry(model.clone()).or_default();
+            mine.prompt_tokens += part.prompt_tokens;
+            mine.completion_tokens += part.completion_tokens;
+            mine.cost_usd += part.cost_usd;
+            mine.upstream_calls += part.upstream_calls;
+        }
+    }
+}
+
+/// Where a question's time went, in milliseconds since it was accepted or for each stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Finding the documents.
+    pub retrieval: u64,
+    /// From the first analysis' start to the last one's end.
+    pub analysis: u64,
+    /// Writing the answer.
+    pub synthesis: u64,
+    /// From acceptance to the first text of the answer.
+    pub first_token: Option<u64>,
+    /// From acceptance to the stored record.
+    pub total: u64,
+}
+
+/// The models that really answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Models {
+    /// Every model that analysed a document, in alphabetical order.
+    pub analysis: Vec<String>,
+    /// The model that wrote the answer.
+    pub synthesis: Option<String>,
+}
+
+/// A question and everything that became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuestionRecord {
+    /// Stable name.
+    pub id: QuestionId,
+    /// As asked.
+    pub question: String,
+    /// How it ended, or `running`.
+    pub status: QuestionStatus,
+    /// Who wrote the answer.
+    pub mode: Mode,
+    /// Why the mode is extractive although models are configured.
+    #[serde(default)]
+    pub mode_reason: Option<Problem>,
+    /// The answer, with `[n]` marks.
+    pub answer: String,
+    /// What the marks stand for, in the order of their numbers.
+    pub citations: Vec<Citation>,
+    /// One entry for each retrieved document, best first.
+    pub analyses: Vec<Analysis>,
+    /// How many documents ended how.
+    pub coverage: Coverage,
+    /// All tokens and money.
+    pub usage: Usage,
+    /// Where the time went.
+    pub timings_ms: Timings,
+    /// The models that really answered.
+    pub models: Models,
+    /// The conversation that it is part of.
+    pub conversation_id: Option<String>,
+    /// The only collection searched, or none for all.
+    #[serde(default)]
+    pub collection: Option<String>,
+    /// Marks that the model wrote and that stood for nothing; they were removed.
+    #[serde(default)]
+    pub removed_marks: u32,
+    /// Why it failed.
+    pub error: Option<Problem>,
+    /// When it was accepted.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
