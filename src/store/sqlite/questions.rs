@@ -1,0 +1,124 @@
+//! Questions in SQLite.
+
+use async_trait::async_trait;
+use sqlx::{QueryBuilder, Sqlite};
+use uuid::Uuid;
+
+use super::{SqliteStore, from_i64, from_json, now_ms, to_json, to_ms};
+use crate::model::{Analysis, QuestionId, QuestionRecord, QuestionStatus};
+use crate::store::{Listed, Page, QuestionStore, StoreError};
+
+#[async_trait]
+impl QuestionStore for SqliteStore {
+    async fn add_question(&self, record: &QuestionRecord) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO questions (id, status, conversation_id, record, created_at) VALUES (?, ?, ?, ?, ?)")
+            .bind(record.id.0)
+            .bind(record.status.as_str())
+            .bind(&record.conversation_id)
+            .bind(to_json(record)?)
+            .bind(to_ms(record.created_at))
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    async fn keep_analysis(
+        &self,
+        id: QuestionId,
+        rank: u32,
+        analysis: &Analysis,
+        cache_key: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let json = to_json(analysis)?;
+        let mut tx = self.begin().await?;
+        // Both inserts choose from a table that the thing must still be in: a question or document that was deleted
+        // meanwhile gets nothing new.
+        sqlx::query(
+            "INSERT OR REPLACE INTO question_analyses (question_id, rank, analysis) \
+             SELECT id, ?, ? FROM questions WHERE id = ?",
+        )
+        .bind(i64::from(rank))
+        .bind(&json)
+        .bind(id.0)
+        .execute(&mut *tx)
+        .await?;
+        if let Some(key) = cache_key {
+            sqlx::query(
+                "INSERT OR REPLACE INTO cached_analyses (cache_key, document_id, analysis, created_at) \
+                 SELECT ?, id, ?, ? FROM documents WHERE id = ?",
+            )
+            .bind(key)
+            .bind(&json)
+            .bind(now_ms())
+            .bind(analysis.document_id.0)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn cached_analysis(&self, cache_key: &str) -> Result<Option<Analysis>, StoreError> {
+        let json: Option<String> = sqlx::query_scalar("SELECT analysis FROM cached_analyses WHERE cache_key = ?")
+            .bind(cache_key)
+            .fetch_optional(&self.readers)
+            .await?;
+        json.as_deref().map(from_json).transpose()
+    }
+
+    async fn finish_question(&self, record: &QuestionRecord) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE questions SET status = ?, record = ? WHERE id = ?")
+            .bind(record.status.as_str())
+            .bind(to_json(record)?)
+            .bind(record.id.0)
+            .execute(&mut *tx)
+            .await?;
+        // The record holds them from now on.
+        sqlx::query("DELETE FROM question_analyses WHERE question_id = ?").bind(record.id.0).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn question(&self, id: QuestionId) -> Result<QuestionRecord, StoreError> {
+        let mut tx = self.readers.begin().await?;
+        let json: Option<String> =
+            sqlx::query_scalar("SELECT record FROM questions WHERE id = ?").bind(id.0).fetch_optional(&mut *tx).await?;
+        let mut record: QuestionRecord = from_json(&json.ok_or(StoreError::QuestionNotFound)?)?;
+        if record.status == QuestionStatus::Running {
+            let analyses: Vec<String> =
+                sqlx::query_scalar("SELECT analysis FROM question_analyses WHERE question_id = ? ORDER BY rank")
+                    .bind(id.0)
+                    .fetch_all(&mut *tx)
+                    .await?;
+            record.analyses = analyses.iter().map(|json| from_json(json)).collect::<Result<_, _>>()?;
+        }
+        Ok(record)
+    }
+
+    async fn questions(&self, page: Page<QuestionId>) -> Result<Listed<QuestionRecord>, StoreError> {
+        let mut tx = self.readers.begin().await?;
+        let total: i64 = sqlx::query_scalar("SELECT count(*) FROM questions").fetch_one(&mut *tx).await?;
+        let mut list = QueryBuilder::<Sqlite>::new("SELECT record FROM questions WHERE true");
+        if let Some(before) = page.before {
+            list.push(" AND id < ").push_bind(before.0);
+        }
+        list.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(page.limit));
+        let rows: Vec<String> = list.build_query_scalar().fetch_all(&mut *tx).await?;
+        let items = rows.iter().map(|json| from_json(json)).collect::<Result<_, _>>()?;
+        Ok(Listed { items, total: from_i64(total)? })
+    }
+
+    async fn unfinished_questions(&self) -> Result<Vec<QuestionId>, StoreError> {
+        let ids: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM questions WHERE status = ? ORDER BY id")
+            .bind(QuestionStatus::Running.as_str())
+            .fetch_all(&self.readers)
+            .await?;
+        Ok(ids.into_iter().map(QuestionId).collect())
+    }
+
+    async fn delete_question(&self, id: QuestionId) -> Result<(), StoreError> {
+        let deleted = sqlx::query("DELETE FROM questions WHERE id = ?").bind(id.0).execute(&self.writer).await?;
+        if deleted.rows_affected() == 0 { Err(StoreError::QuestionNotFound) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,354 @@
+//! The contract of the store, for every backend.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dokkai::error::{Code, Problem};
+use dokkai::model::{
+    Analysis, AnalysisStatus, DocumentId, DocumentStatus, Passage, PassageId, QuestionId, QuestionRecord,
+    QuestionStatus,
+};
+use dokkai::store::{
+    Claimed, Content, DocumentFilter, DocumentPatch, ExtractedDocument, NewDocument, Page, SqliteStore, Store,
+    StoreError, StoredCall,
+};
+use time::OffsetDateTime;
+
+use crate::support::records;
+
+async fn sqlite() -> (tempfile::TempDir, Arc<dyn Store>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).await.unwrap();
+    (folder, Arc::new(store))
+}
+
+fn new_document(text: &str) -> NewDocument {
+    NewDocument {
+        title: "notes.txt".into(),
+        title_given: false,
+        collection: "default".into(),
+        metadata: serde_json::from_str(r#"{"year": 2026}"#).unwrap(),
+        source: None,
+        file_name: Some("notes.txt".into()),
+        content: Content {
+            bytes: Bytes::from(text.to_owned()),
+            hash: format!("hash of {text}"),
+            media_type: "text/plain".into(),
+        },
+    }
+}
+
+fn extracted(id: DocumentId, texts: &[&str]) -> ExtractedDocument {
+    let mut start = 0;
+    let passages = texts
+        .iter()
+        .zip(0..)
+        .map(|(text, ordinal)| {
+            let end = start + text.chars().count();
+            let passage = Passage {
+                id: PassageId { document_id: id, ordinal },
+                text: (*text).to_owned(),
+                start,
+                end,
+                page: Some(1),
+                heading: None,
+            };
+            start = end;
+            passage
+        })
+        .collect();
+    ExtractedDocument {
+        title: Some("Found title".into()),
+        media_type: "text/markdown".into(),
+        language: Some("ja".into()),
+        text: texts.concat(),
+        passages,
+    }
+}
+
+async fn add(store: &dyn Store, text: &str) -> DocumentId {
+    store.add_document(new_document(text)).await.unwrap().document.id
+}
+
+async fn claim(store: &dyn Store) -> Claimed {
+    store.claim_document().await.unwrap().expect("a queued document")
+}
+
+/// Takes the oldest queued document all the way to ready.
+async fn make_ready(store: &dyn Store, texts: &[&str]) -> DocumentId {
+    let claimed = claim(store).await;
+    store.keep_extraction(&claimed, extracted(claimed.id, texts)).await.unwrap();
+    store.mark_searchable(store.last_change().await.unwrap()).await.unwrap();
+    claimed.id
+}
+
+async fn status(store: &dyn Store, id: DocumentId) -> DocumentStatus {
+    store.document(id).await.unwrap().status
+}
+
+#[tokio::test]
+async fn the_same_bytes_in_the_same_collection_are_one_document() {
+    let (_folder, store) = sqlite().await;
+    let first = store.add_document(new_document("a")).await.unwrap();
+    let again = store.add_document(new_document("a")).await.unwrap();
+    let elsewhere = NewDocument { collection: "other".into(), ..new_document("a") };
+    let elsewhere = store.add_document(elsewhere).await.unwrap();
+    assert!(!first.duplicate && again.duplicate && !elsewhere.duplicate);
+    assert_eq!(first.document.id, again.document.id);
+    assert_ne!(first.document.id, elsewhere.document.id);
+    assert_eq!(first.document.metadata["year"], 2026);
+}
+
+#[tokio::test]
+async fn the_oldest_queued_document_is_claimed_once() {
+    let (_folder, store) = sqlite().await;
+    let first = add(&*store, "a").await;
+    let second = add(&*store, "b").await;
+    assert_eq!(claim(&*store).await.id, first);
+    assert_eq!(claim(&*store).await.id, second);
+    assert!(store.claim_document().await.unwrap().is_none());
+    assert_eq!(status(&*store, first).await, DocumentStatus::Processing);
+}
+
+#[tokio::test]
+async fn a_document_is_ready_only_when_the_index_has_its_change() {
+    let (_folder, store) = sqlite().await;
+    let id = add(&*store, "a").await;
+    let claimed = claim(&*store).await;
+    store.keep_extraction(&claimed, extracted(id, &["一つ。", "二つ。"])).await.unwrap();
+    assert_eq!(status(&*store, id).await, DocumentStatus::Processing);
+
+    let changes = store.changes_after(0, 100).await.unwrap();
+    assert_eq!(changes.len(), 1);
+    assert_eq!(changes[0].present.as_ref().unwrap().passages.len(), 2);
+    assert_eq!(store.mark_searchable(changes[0].seq - 1).await.unwrap(), 0);
+    assert_eq!(store.mark_searchable(changes[0].seq).await.unwrap(), 1);
+
+    let document = store.document(id).await.unwrap();
+    assert_eq!((document.status, document.passages), (DocumentStatus::Ready, 2));
+    assert_eq!((document.title.as_str(), document.language.as_deref()), ("Found title", Some("ja")));
+    assert_eq!(store.text(id).await.unwrap().as_deref(), Some("一つ。二つ。"));
+    let passages = store.passage_range(id, 1..9).await.unwrap();
+    assert_eq!((passages[0].text.as_str(), passages[0].start, passages[0].end), ("二つ。", 3, 6));
+    assert_eq!(store.passages(&[passages[0].id]).await.unwrap(), passages);
+}
+
+#[tokio::test]
+async fn released_claims_are_queued_again_unless_only_the_index_is_missing() {
+    let (_folder, store) = sqlite().await;
+    let extracted_one = add(&*store, "a").await;
+    let claimed_one = add(&*store, "b").await;
+    let claimed = claim(&*store).await;
+    store.keep_extraction(&claimed, extracted(extracted_one, &["x"])).await.unwrap();
+    claim(&*store).await;
+
+    assert_eq!(store.release_claims().await.unwrap(), 1);
+    assert_eq!(status(&*store, claimed_one).await, DocumentStatus::Queued);
+    assert_eq!(status(&*store, extracted_one).await, DocumentStatus::Processing);
+    store.mark_searchable(store.last_change().await.unwrap()).await.unwrap();
+    assert_eq!(status(&*store, extracted_one).await, DocumentStatus::Ready);
+}
+
+#[tokio::test]
+async fn a_failure_keeps_its_reason_and_can_be_retried() {
+    let (_folder, store) = sqlite().await;
+    let id = add(&*store, "a").await;
+    let claimed = claim(&*store).await;
+    store.fail_document(&claimed, Problem::new(Code::Encrypted, "remove the password")).await.unwrap();
+    let document = store.document(id).await.unwrap();
+    assert_eq!(document.status, DocumentStatus::Failed);
+    assert_eq!(document.error.unwrap().code, Code::Encrypted);
+
+    let retried = store.retry_document(id).await.unwrap();
+    assert_eq!((retried.status, retried.error), (DocumentStatus::Queued, None));
+    assert!(matches!(store.retry_document(id).await, Err(StoreError::DocumentNotFailed)));
+}
+
+#[tokio::test]
+async fn a_deleted_document_leaves_only_its_absence_in_the_log() {
+    let (_folder, store) = sqlite().await;
+    add(&*store, "a").await;
+    let id = make_ready(&*store, &["x"]).await;
+    let seen = store.last_change().await.unwrap();
+    store.delete_document(id).await.unwrap();
+
+    assert!(matches!(store.document(id).await, Err(StoreError::DocumentNotFound)));
+    assert!(matches!(store.text(id).await, Err(StoreError::DocumentNotFound)));
+    assert!(matches!(store.original(id).await, Err(StoreError::DocumentNotFound)));
+    assert!(matches!(store.delete_document(id).await, Err(StoreError::DocumentNotFound)));
+    assert!(store.passage_range(id, 0..9).await.unwrap().is_empty());
+    assert!(store.known_documents(&[id]).await.unwrap().is_empty());
+    let changes = store.changes_after(seen, 100).await.unwrap();
+    assert!(changes.len() == 1 && changes[0].present.is_none() && changes[0].document_id == id);
+    assert_eq!(store.changes_after(0, 100).await.unwrap().len(), 1, "the earlier change is superseded");
+}
+
+#[tokio::test]
+async fn work_on_a_replaced_or_deleted_document_is_dropped() {
+    let (_folder, store) = sqlite().await;
+    let id = add(&*store, "old").await;
+    let claimed = claim(&*store).await;
+    store.replace_document(id, new_document("new")).await.unwrap();
+    store.keep_extraction(&claimed, extracted(id, &["old text"])).await.unwrap();
+    store.fail_document(&claimed, Problem::new(Code::Malformed, "damaged")).await.unwrap();
+    assert_eq!(status(&*store, id).await, DocumentStatus::Queued);
+    assert_eq!(store.text(id).await.unwrap(), None);
+
+    let claimed = claim(&*store).await;
+    assert_eq!(&claimed.bytes[..], b"new");
+    store.delete_document(id).await.unwrap();
+    store.keep_extraction(&claimed, extracted(id, &["new text"])).await.unwrap();
+    assert!(matches!(store.document(id).await, Err(StoreError::DocumentNotFound)));
+}
+
+#[tokio::test]
+async fn a_replaced_document_serves_its_old_text_until_the_new_one_is_extracted() {
+    let (_folder, store) = sqlite().await;
+    add(&*store, "old").await;
+    let id = make_ready(&*store, &["old text"]).await;
+    store.replace_document(id, new_document("new")).await.unwrap();
+    assert_eq!(store.text(id).await.unwrap().as_deref(), Some("old text"));
+    make_ready(&*store, &["new text"]).await;
+    assert_eq!(store.text(id).await.unwrap().as_deref(), Some("new text"));
+
+    let other = add(&*store, "other").await;
+    assert!(
+        matches!(store.replace_document(other, new_document("new")).await, Err(StoreError::Duplicate(of)) if of == id)
+    );
+}
+
+#[tokio::test]
+async fn a_patch_changes_what_it_names_and_tells_the_index() {
+    let (_folder, store) = sqlite().await;
+    add(&*store, "a").await;
+    let id = make_ready(&*store, &["x"]).await;
+    let seen = store.last_change().await.unwrap();
+    let patch = DocumentPatch { title: Some("New".into()), collection: Some("faq".into()), metadata: None };
+    let patched = store.patch_document(id, patch).await.unwrap();
+    assert_eq!((patched.title.as_str(), patched.collection.as_str()), ("New", "faq"));
+    assert_eq!((patched.metadata["year"].as_i64(), patched.status), (Some(2026), DocumentStatus::Ready));
+    let changes = store.changes_after(seen, 100).await.unwrap();
+    assert_eq!(changes[0].present.as_ref().unwrap().collection, "faq");
+
+    let metadata = DocumentPatch { metadata: Some(serde_json::Map::new()), ..DocumentPatch::default() };
+    let seen = store.last_change().await.unwrap();
+    assert!(store.patch_document(id, metadata).await.unwrap().metadata.is_empty());
+    assert_eq!(store.last_change().await.unwrap(), seen, "the index holds no metadata");
+}
+
+#[tokio::test]
+async fn lists_are_newest_first_filtered_and_paged_by_id() {
+    let (_folder, store) = sqlite().await;
+    let mut ids = Vec::new();
+    for text in ["a", "b", "c", "d"] {
+        ids.push(add(&*store, text).await);
+    }
+    make_ready(&*store, &["x"]).await;
+    let all = DocumentFilter::default();
+    let first = store.documents(all.clone(), Page { limit: 3, before: None }).await.unwrap();
+    let listed: Vec<_> = first.items.iter().map(|d| d.id).collect();
+    assert_eq!((listed.as_slice(), first.total), ([ids[3], ids[2], ids[1]].as_slice(), 4));
+    let rest = store.documents(all, Page { limit: 3, before: Some(ids[1]) }).await.unwrap();
+    assert_eq!(rest.items.iter().map(|d| d.id).collect::<Vec<_>>(), [ids[0]]);
+    let ready = DocumentFilter { status: Some(DocumentStatus::Ready), ..DocumentFilter::default() };
+    assert_eq!(store.documents(ready, Page { limit: 9, before: None }).await.unwrap().total, 1);
+    let none = DocumentFilter { collection: Some("none".into()), ..DocumentFilter::default() };
+    assert_eq!(store.documents(none, Page { limit: 9, before: None }).await.unwrap().total, 0);
+}
+
+#[tokio::test]
+async fn the_change_log_comes_in_batches_of_about_as_many_passages_as_asked() {
+    let (_folder, store) = sqlite().await;
+    for text in ["a", "b", "c"] {
+        add(&*store, text).await;
+        make_ready(&*store, &["x", "y", "z"]).await;
+    }
+    let first = store.changes_after(0, 4).await.unwrap();
+    assert_eq!(first.len(), 2);
+    let rest = store.changes_after(first[1].seq, 4).await.unwrap();
+    assert_eq!(rest.len(), 1);
+    assert!(store.changes_after(rest[0].seq, 4).await.unwrap().is_empty());
+}
+
+fn analysis(document_id: DocumentId) -> Analysis {
+    Analysis { relevance_score: 0.9, summary: "要約".into(), ..records::analysis(document_id, AnalysisStatus::Ok) }
+}
+
+#[tokio::test]
+async fn a_question_shows_its_analyses_while_it_runs_and_its_record_afterwards() {
+    let (_folder, store) = sqlite().await;
+    let id = add(&*store, "a").await;
+    let mut record = records::question("質問は？");
+    store.add_question(&record).await.unwrap();
+    store.keep_analysis(record.id, 1, &analysis(id), None).await.unwrap();
+    store.keep_analysis(record.id, 0, &analysis(id), Some("key")).await.unwrap();
+    assert_eq!(store.unfinished_questions().await.unwrap(), [record.id]);
+    let running = store.question(record.id).await.unwrap();
+    assert_eq!((running.status, running.analyses.len()), (QuestionStatus::Running, 2));
+
+    record.status = QuestionStatus::Complete;
+    record.answer = "答え [1]".into();
+    record.analyses = vec![analysis(id)];
+    store.finish_question(&record).await.unwrap();
+    assert_eq!(store.question(record.id).await.unwrap(), record);
+    assert!(store.unfinished_questions().await.unwrap().is_empty());
+    let listed: QuestionRecord = store.questions(Page { limit: 5, before: None }).await.unwrap().items.remove(0);
+    assert_eq!(listed, record);
+
+    store.delete_question(record.id).await.unwrap();
+    assert!(matches!(store.question(record.id).await, Err(StoreError::QuestionNotFound)));
+    assert!(matches!(store.delete_question(QuestionId::new()).await, Err(StoreError::QuestionNotFound)));
+}
+
+#[tokio::test]
+async fn cached_analyses_go_with_their_document() {
+    let (_folder, store) = sqlite().await;
+    let id = add(&*store, "a").await;
+    let record = records::question("q");
+    store.add_question(&record).await.unwrap();
+    store.keep_analysis(record.id, 0, &analysis(id), Some("key")).await.unwrap();
+    assert_eq!(store.cached_analysis("key").await.unwrap(), Some(analysis(id)));
+    assert_eq!(store.cached_analysis("other").await.unwrap(), None);
+    store.delete_document(id).await.unwrap();
+    assert_eq!(store.cached_analysis("key").await.unwrap(), None);
+    store.keep_analysis(record.id, 0, &analysis(id), Some("key")).await.unwrap();
+    assert_eq!(store.cached_analysis("key").await.unwrap(), None, "a late analysis of a deleted document stays out");
+}
+
+#[tokio::test]
+async fn usage_is_summed_by_day_and_model() {
+    let (_folder, store) = sqlite().await;
+    let call = |model: &str, outcome: &str| StoredCall {
+        at: OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap(),
+        purpose: "analysis".into(),
+        model: model.into(),
+        prompt_tokens: 100,
+        completion_tokens: 10,
+        estimated: false,
+        cost_usd: 0.5,
+        cost_jpy: 0.5,
+        latency_ms: 20,
+        attempts: 1,
+        outcome: outcome.into(),
+    };
+    let calls = [call("a", "ok"), call("a", "upstream_timeout"), call("b", "ok")];
+    store.keep_calls(&calls).await.unwrap();
+    let usage = store.usage_since(OffsetDateTime::UNIX_EPOCH).await.unwrap();
+    assert_eq!(usage.len(), 2);
+    assert_eq!((usage[0].model.as_str(), usage[0].calls, usage[0].failed), ("a", 2, 1));
+    assert_eq!((usage[0].prompt_tokens, usage[0].cost_usd, usage[0].day.as_str()), (200, 1.0, "2026-09-21"));
+    let later = OffsetDateTime::from_unix_timestamp(1_790_000_001).unwrap();
+    assert!(store.usage_since(later).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Box<dyn Store> = Box::new(SqliteStore::open(folder.path()).await.unwrap());
+    let id = add(&*store, "a").await;
+    drop(store);
+    let store: Box<dyn Store> = Box::new(SqliteStore::open(folder.path()).await.unwrap());
+    assert_eq!(status(&*store, id).await, DocumentStatus::Queued);
+    assert_eq!(store.original(id).await.unwrap(), (Bytes::from_static(b"a"), Some("notes.txt".into())));
+    store.check().await.unwrap();
+}

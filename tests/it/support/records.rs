@@ -1,0 +1,50 @@
+//! Plain values to begin from, so that a test names only what it is about.
+
+use dokkai::model::{
+    Analysis, AnalysisStatus, Coverage, DocumentId, Mode, Models, QuestionId, QuestionRecord, QuestionStatus, Timings,
+    Usage,
+};
+use time::OffsetDateTime;
+
+/// A running question without anything.
+pub(crate) fn question(text: &str) -> QuestionRecord {
+    QuestionRecord {
+        id: QuestionId::new(),
+        question: text.to_owned(),
+        status: QuestionStatus::Running,
+        mode: Mode::Model,
+        mode_reason: None,
+        answer: String::new(),
+        citations: Vec::new(),
+        analyses: Vec::new(),
+        coverage: Coverage::default(),
+        usage: Usage::default(),
+        timings_ms: Timings::default(),
+        models: Models::default(),
+        conversation_id: None,
+        collection: None,
+        removed_marks: 0,
+        error: None,
+        created_at: OffsetDateTime::UNIX_EPOCH,
+    }
+}
+
+/// An analysis that found nothing to say.
+pub(crate) fn analysis(document_id: DocumentId, status: AnalysisStatus) -> Analysis {
+    Analysis {
+        document_id,
+        title: "A document".to_owned(),
+        relevance_score: 0.0,
+        summary: String::new(),
+        key_points: Vec::new(),
+        evidence: Vec::new(),
+        status,
+        error: None,
+        cached: false,
+        model: None,
+        attempts: 1,
+        latency_ms: 1,
+        usage: Usage::default(),
+        dropped_quotes: 0,
+    }
+}
