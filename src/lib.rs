@@ -19,7 +19,7 @@
 //! - [`ingest`] and [`answer`]: the two flows; strangers to each other.
 //! - [`app`]: the context that everything above is given.
 //! - [`store`], [`search`] and [`llm`]: the adapters, strangers to each other. SQL, tantivy and upstream HTTP stay inside.
-//! - [`config`], [`model`] and [`error`]: settings, plain data and stable codes.
+//! - [`config`], [`model`], [`tokens`] and [`error`]: settings, plain data, sizes and stable codes.
 
 pub mod config;
 pub mod error;
@@ -28,3 +28,4 @@ pub mod llm;
 pub mod model;
 pub mod search;
 pub mod store;
+pub mod tokens;

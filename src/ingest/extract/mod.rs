@@ -1,5 +1,18 @@
 //! Bytes → text. Finds the format from the content, and extracts text, title, structure and pages.
+//!
+//! [`Extractor`] is the way in: it runs the readers that hostile input can blow up in a process of their own.
 
+mod html;
+mod language;
+mod markdown;
+mod pdf;
+mod sniff;
+mod text;
+mod worker;
+
+use bytes::Bytes;
+
+pub use self::worker::{Extractor, Limits, WORKER_ARGUMENT, worker_main};
 use crate::error::{Code, Problem};
 
 /// How the extracted text is marked up, which decides where it may be cut.
@@ -9,6 +22,17 @@ pub enum Markup {
     Plain,
     /// Markdown: headings, lists, tables, code.
     Markdown,
+}
+
+/// A file to read.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// The whole file.
+    pub bytes: Bytes,
+    /// The file's name, with or without a path; decides only where the content does not.
+    pub name: Option<String>,
+    /// The media type that the client declared; decides only where the content does not.
+    pub declared_type: Option<String>,
 }
 
 /// What was found in a file.
@@ -31,7 +55,7 @@ pub struct Extracted {
 }
 
 /// Why no text was found. Messages are for clients.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[error("{message}")]
 pub struct ExtractError {
     /// The failure's stable name.
@@ -40,8 +64,61 @@ pub struct ExtractError {
     pub message: String,
 }
 
+impl ExtractError {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    fn empty() -> Self {
+        Self::new(Code::EmptyFile, "the file holds no text; upload one with content")
+    }
+}
+
 impl From<ExtractError> for Problem {
     fn from(error: ExtractError) -> Self {
         Self::new(error.code, error.message)
     }
+}
+
+/// What one format's reader found, before what all formats share is added.
+struct Found {
+    text: String,
+    markup: Markup,
+    title: Option<String>,
+    pages: Vec<(u32, usize)>,
+    warnings: Vec<String>,
+}
+
+/// Reads a file of a known format on the calling thread. Hostile PDF and HTML can overflow the stack or eat all memory
+/// here: only the worker process calls this for them.
+fn extract(input: &Input, format: sniff::Format) -> Result<Extracted, ExtractError> {
+    let found = match format {
+        sniff::Format::Pdf => pdf::extract(&input.bytes)?,
+        sniff::Format::Html => html::extract(&input.bytes, input.declared_type.as_deref())?,
+        sniff::Format::Markdown => markdown::extract(&input.bytes, input.declared_type.as_deref())?,
+        sniff::Format::Plain | sniff::Format::Csv | sniff::Format::Tsv | sniff::Format::Json | sniff::Format::Xml => {
+            text::extract(&input.bytes, input.declared_type.as_deref())?
+        }
+    };
+    if found.text.trim().is_empty() {
+        return Err(ExtractError::empty());
+    }
+    Ok(Extracted {
+        language: language::detect(&found.text).map(str::to_owned),
+        text: found.text,
+        markup: found.markup,
+        title: found.title.as_deref().and_then(tidy_title),
+        media_type: format.media_type().to_owned(),
+        pages: found.pages,
+        warnings: found.warnings,
+    })
+}
+
+/// One line without surplus space; nothing where there is nothing to read. Long titles are cut at 300 characters.
+fn tidy_title(title: &str) -> Option<String> {
+    let line = title.split_whitespace().collect::<Vec<_>>().join(" ");
+    if !line.chars().any(char::is_alphanumeric) {
+        return None;
+    }
+    Some(text::normalise(&line).chars().take(300).collect())
 }

@@ -1,0 +1,312 @@
+//! HTML → Markdown: the main text without menus, scripts and link targets.
+//!
+//! The tree is pruned and its text prepared before htmd walks it; both steps go through the tree without recursion, the
+//! walk itself recurses and needs the worker's large stack.
+
+mod table;
+
+use std::rc::Rc;
+
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use htmd::element_handler::{HandlerResult, Handlers};
+use htmd::options::{BulletListMarker, Options};
+use htmd::{Element, HtmlToMarkdown};
+use markup5ever_rcdom::{Node, NodeData};
+
+use super::{ExtractError, Found, Markup, text};
+use crate::error::Code;
+
+/// Elements that are never part of the text. Ruby readings go so that the words that they annotate stay whole.
+const DROPPED: &[&str] = &[
+    "script", "style", "noscript", "template", "iframe", "object", "embed", "svg", "canvas", "audio", "video", "nav",
+    "footer", "button", "select", "textarea", "dialog", "rt", "rp",
+];
+
+/// ARIA roles of elements that are never part of the text.
+const DROPPED_ROLES: &[&str] = &["navigation", "search", "contentinfo", "menu", "menubar", "toolbar"];
+
+/// Classes that documentation generators give to menus and to the marks beside headings.
+const DROPPED_CLASSES: &[&str] = &[
+    "navheader",
+    "navfooter",
+    "navbar",
+    "sphinxsidebar",
+    "sphinxsidebarwrapper",
+    "related",
+    "headerlink",
+    "breadcrumb",
+    "breadcrumbs",
+    "sidebar",
+    "skip-link",
+    "mw-editsection",
+    "noprint",
+];
+
+/// The least text that a `main` or `article` must hold to be taken for the page, in characters.
+const MAIN_TEXT: usize = 200;
+
+/// Reads HTML. `declared` is a media type whose `charset` is believed before the page's own.
+pub(super) fn extract(bytes: &[u8], declared: Option<&str>) -> Result<Found, ExtractError> {
+    let charset = declared.and_then(text::charset_of).or_else(|| meta_charset(bytes));
+    let decoded = text::decode(bytes, charset)?;
+    let converter = converter();
+    let tree = converter.html_to_tree(&text::normalise(&decoded.text)).map_err(|_| {
+        ExtractError::new(Code::Malformed, "the HTML cannot be parsed; save the page anew and upload that")
+    })?;
+    let title = first_text(&tree, "title");
+    prune(&tree);
+    let heading = first_text(&tree, "h1");
+    let root = main_text(&tree).unwrap_or_else(|| Rc::clone(&tree));
+    mark_specials(&root);
+    let markdown = unmark_specials(&converter.tree_to_markdown(&root));
+    let text = tidy(&text::normalise(&markdown));
+    dismantle(tree);
+    Ok(Found {
+        text,
+        markup: Markup::Markdown,
+        title: title.filter(|title| !title.trim().is_empty()).or(heading),
+        pages: Vec::new(),
+        warnings: decoded.warnings,
+    })
+}
+
+/// The encoding that a page names in its head.
+fn meta_charset(bytes: &[u8]) -> Option<&'static Encoding> {
+    let head = bytes.get(..4096).unwrap_or(bytes).to_ascii_lowercase();
+    let head = String::from_utf8_lossy(&head);
+    let at = head.find("<meta").and_then(|meta| head.get(meta..)?.find("charset=").map(|at| meta + at));
+    let encoding = match at {
+        Some(at) => text::charset_of(head.get(at..)?),
+        // An XML declaration says `encoding=` instead.
+        None => {
+            let rest = head.trim_start().strip_prefix("<?xml")?.split_once("encoding=")?.1;
+            text::charset_of(&format!("charset={rest}"))
+        }
+    };
+    // A page whose head could be read as ASCII is not UTF-16, whatever it says.
+    encoding.map(|found| if found == UTF_16LE || found == UTF_16BE { UTF_8 } else { found })
+}
+
+fn converter() -> HtmlToMarkdown {
+    let options = Options {
+        bullet_list_marker: BulletListMarker::Dash,
+        ul_bullet_spacing: 1,
+        ol_number_spacing: 1,
+        ..Options::default()
+    };
+    // Emphasis and link targets say nothing that an answer could quote, and break words apart for search.
+    let content_alone = |handlers: &dyn Handlers, element: Element| Some(handlers.walk_children(element.node));
+    HtmlToMarkdown::builder()
+        .options(options)
+        .skip_tags(vec!["head", "title"])
+        .add_handler(vec!["a", "b", "strong", "i", "em"], content_alone)
+        .add_handler(vec!["img"], alternative_text)
+        .add_handler(vec!["pre"], code_block)
+        .add_handler(vec!["table"], table::handle)
+        .build()
+}
+
+fn alternative_text(_: &dyn Handlers, element: Element) -> Option<HandlerResult> {
+    let alternative = element.attrs.iter().find(|attribute| &*attribute.name.local == "alt")?;
+    Some(alternative.value.split_whitespace().collect::<Vec<_>>().join(" ").into())
+}
+
+/// Code is taken from the tree as it stands: highlighting and line numbers are markup inside it.
+fn code_block(_: &dyn Handlers, element: Element) -> Option<HandlerResult> {
+    let code = text_of(element.node);
+    let code = code.trim_matches('\n').trim_end();
+    if code.trim().is_empty() {
+        return Some("\n\n".into());
+    }
+    let longest = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    Some(format!("\n\n{fence}\n{code}\n{fence}\n\n").into())
+}
+
+/// Takes menus, scripts and hidden parts out of the tree.
+fn prune(tree: &Rc<Node>) {
+    let mut open = vec![Rc::clone(tree)];
+    while let Some(node) = open.pop() {
+        node.children.borrow_mut().retain(|child| !is_dropped(child));
+        open.extend(node.children.borrow().iter().cloned());
+    }
+}
+
+fn is_dropped(node: &Node) -> bool {
+    let NodeData::Element { name, attrs, .. } = &node.data else {
+        return matches!(node.data, NodeData::Comment { .. } | NodeData::ProcessingInstruction { .. });
+    };
+    DROPPED.contains(&&*name.local)
+        || attrs.borrow().iter().any(|attribute| match &*attribute.name.local {
+            "role" => DROPPED_ROLES.contains(&&*attribute.value),
+            "class" => attribute.value.split_whitespace().any(|class| DROPPED_CLASSES.contains(&class)),
+            "hidden" => &*attribute.value != "until-found",
+            "aria-hidden" => &*attribute.value == "true",
+            _ => false,
+        })
+}
+
+/// The only `main`, else the only `article`, if it holds a good part of the page.
+fn main_text(tree: &Rc<Node>) -> Option<Rc<Node>> {
+    let whole = text_of(tree).chars().filter(|c| !c.is_whitespace()).count();
+    let is_main = |node: &Node| tag(node) == Some("main") || attribute_is(node, "role", "main");
+    let is_article = |node: &Node| tag(node) == Some("article");
+    let only = |test: &dyn Fn(&Node) -> bool| {
+        let mut found = nodes(tree).filter(|node| test(node));
+        let first = found.next()?;
+        // A `main` inside the first is part of it; one beside it makes a choice that is not ours.
+        let one = found.all(|other| is_inside(&other, &first));
+        let text = text_of(&first).chars().filter(|c| !c.is_whitespace()).count();
+        (one && text >= MAIN_TEXT.min(whole / 2) && text * 5 >= whole).then_some(first)
+    };
+    only(&is_main).or_else(|| only(&is_article))
+}
+
+fn is_inside(node: &Rc<Node>, outer: &Rc<Node>) -> bool {
+    nodes(outer).any(|inner| Rc::ptr_eq(&inner, node))
+}
+
+/// A node and everything below it, in document order.
+fn nodes(root: &Rc<Node>) -> impl Iterator<Item = Rc<Node>> {
+    let mut open = vec![Rc::clone(root)];
+    std::iter::from_fn(move || {
+        let node = open.pop()?;
+        open.extend(node.children.borrow().iter().rev().cloned());
+        Some(node)
+    })
+}
+
+fn tag(node: &Node) -> Option<&str> {
+    match &node.data {
+        NodeData::Element { name, .. } => Some(&name.local),
+        _ => None,
+    }
+}
+
+fn attribute_is(node: &Node, key: &str, value: &str) -> bool {
+    match &node.data {
+        NodeData::Element { attrs, .. } => {
+            attrs.borrow().iter().any(|attribute| &*attribute.name.local == key && &*attribute.value == value)
+        }
+        _ => false,
+    }
+}
+
+fn text_of(root: &Rc<Node>) -> String {
+    let mut text = String::new();
+    for node in nodes(root) {
+        match &node.data {
+            NodeData::Text { contents } => text.push_str(&contents.borrow()),
+            NodeData::Element { name, .. } if &*name.local == "br" => text.push('\n'),
+            _ => {}
+        }
+    }
+    text
+}
+
+fn first_text(tree: &Rc<Node>, name: &str) -> Option<String> {
+    nodes(tree).find(|node| tag(node) == Some(name)).map(|node| text_of(&node))
+}
+
+/// Characters that htmd would escape, and stand-ins that no text holds: noncharacters. The extracted text must be what
+/// the page shows, or quotes from it are not found.
+const SPECIALS: [(char, char); 12] = [
+    ('\\', '\u{fdd0}'),
+    ('*', '\u{fdd1}'),
+    ('_', '\u{fdd2}'),
+    ('`', '\u{fdd3}'),
+    ('[', '\u{fdd4}'),
+    (']', '\u{fdd5}'),
+    ('<', '\u{fdd6}'),
+    ('>', '\u{fdd7}'),
+    ('=', '\u{fdd8}'),
+    ('~', '\u{fdd9}'),
+    ('-', '\u{fdda}'),
+    ('+', '\u{fddb}'),
+];
+/// Stands in for the full stop after a number that opens a text, which htmd would escape too.
+const FULL_STOP: char = '\u{fddc}';
+
+/// Replaces special characters in all text outside code blocks, and takes out line breaks inside Japanese, which HTML
+/// would turn into spaces within words.
+fn mark_specials(root: &Rc<Node>) {
+    let mut open = vec![Rc::clone(root)];
+    while let Some(node) = open.pop() {
+        if tag(&node) == Some("pre") {
+            continue;
+        }
+        if let NodeData::Text { contents } = &node.data {
+            let marked = marked(&contents.borrow());
+            let mut contents = contents.borrow_mut();
+            contents.clear();
+            contents.push_slice(&marked);
+        }
+        open.extend(node.children.borrow().iter().cloned());
+    }
+}
+
+fn marked(text: &str) -> String {
+    let opens_with_number = text.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut before = None;
+    while let Some(c) = chars.next() {
+        if c == '\n' && before.is_some_and(is_cjk) {
+            let mut gap = String::from(c);
+            while let Some(space) = chars.next_if(|c| c.is_ascii_whitespace()) {
+                gap.push(space);
+            }
+            if !chars.peek().copied().is_some_and(is_cjk) {
+                out.push_str(&gap);
+                before = Some(' ');
+            }
+            continue;
+        }
+        before = Some(c);
+        match SPECIALS.iter().find(|(special, _)| *special == c) {
+            Some((_, stand_in)) => out.push(*stand_in),
+            None if c == '.' && opens_with_number => out.push(FULL_STOP),
+            None => out.push(c),
+        }
+    }
+    out
+}
+
+fn is_cjk(c: char) -> bool {
+    matches!(c, '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ffef}')
+}
+
+fn unmark_specials(markdown: &str) -> String {
+    let restore = |c: char| match c {
+        FULL_STOP => '.',
+        c => SPECIALS.iter().find(|(_, stand_in)| *stand_in == c).map_or(c, |(special, _)| *special),
+    };
+    markdown.chars().map(restore).collect()
+}
+
+/// No space at line ends, no runs of blank lines.
+fn tidy(markdown: &str) -> String {
+    let mut out = String::with_capacity(markdown.len());
+    let mut blank = 0;
+    for line in markdown.trim().lines() {
+        let line = line.trim_end();
+        if line.is_empty() {
+            blank += 1;
+            continue;
+        }
+        if !out.is_empty() {
+            out.push_str(if blank > 0 { "\n\n" } else { "\n" });
+        }
+        blank = 0;
+        out.push_str(line);
+    }
+    out
+}
+
+/// Takes a tree apart from the top: dropping it whole recurses once for every level.
+fn dismantle(tree: Rc<Node>) {
+    let mut open = vec![tree];
+    while let Some(node) = open.pop() {
+        open.append(&mut node.children.borrow_mut());
+    }
+}

@@ -1,0 +1,127 @@
+//! Markdown: kept as it is, without its front matter, which gives the title.
+
+use encoding_rs::Encoding;
+use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+use super::{ExtractError, Found, Markup, text};
+
+/// How far a front matter may reach, in bytes; past that, `---` is a rule.
+const FRONT_MATTER_LIMIT: usize = 64 << 10;
+
+/// Reads Markdown. `declared` is a media type whose `charset` is believed where the bytes leave a choice.
+pub(super) fn extract(bytes: &[u8], declared: Option<&str>) -> Result<Found, ExtractError> {
+    let charset: Option<&'static Encoding> = declared.and_then(text::charset_of);
+    let decoded = text::decode(bytes, charset)?;
+    let text = text::normalise(&decoded.text);
+    let (front_matter, body) = split_front_matter(&text);
+    let body = body.trim_start_matches('\n').trim_end();
+    let title = front_matter.and_then(title_field).or_else(|| first_heading(body));
+    let front_matter_alone = body.trim().is_empty();
+    Ok(Found {
+        text: if front_matter_alone { text.trim().to_owned() } else { body.to_owned() },
+        markup: Markup::Markdown,
+        title,
+        pages: Vec::new(),
+        warnings: decoded.warnings,
+    })
+}
+
+/// The text of the first first-level heading, else of the first heading.
+pub(super) fn first_heading(markdown: &str) -> Option<String> {
+    let mut best: Option<(HeadingLevel, String)> = None;
+    let mut open: Option<(HeadingLevel, String)> = None;
+    for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {
+        match event {
+            Event::Start(Tag::Heading { level, .. }) => open = Some((level, String::new())),
+            Event::Text(words) | Event::Code(words) => {
+                if let Some((_, heading)) = &mut open {
+                    heading.push_str(&words);
+                }
+            }
+            Event::SoftBreak | Event::HardBreak => {
+                if let Some((_, heading)) = &mut open {
+                    heading.push(' ');
+                }
+            }
+            Event::End(TagEnd::Heading(level)) => {
+                let found = open.take().filter(|(_, heading)| !heading.trim().is_empty());
+                if level == HeadingLevel::H1 && found.is_some() {
+                    return found.map(|(_, heading)| heading);
+                }
+                best = best.or(found);
+            }
+            _ => {}
+        }
+    }
+    best.map(|(_, heading)| heading)
+}
+
+/// Splits off a YAML (`---`) or TOML (`+++`) block at the very beginning.
+fn split_front_matter(text: &str) -> (Option<&str>, &str) {
+    for fence in ["---", "+++"] {
+        let Some(rest) = text.strip_prefix(fence).and_then(|rest| rest.strip_prefix('\n')) else { continue };
+        let mut at = 0;
+        for line in rest.split_inclusive('\n') {
+            if at > FRONT_MATTER_LIMIT {
+                break;
+            }
+            if line.trim_end() == fence || (fence == "---" && line.trim_end() == "...") {
+                let (inside, after) = (rest.get(..at), rest.get(at + line.len()..));
+                if let (Some(inside), Some(after)) = (inside, after)
+                    && looks_like_fields(inside)
+                {
+                    return (Some(inside), after);
+                }
+                break;
+            }
+            at += line.len();
+        }
+    }
+    (None, text)
+}
+
+/// A thematic break may open a text too; only `key: value` lines and what hangs on them make a front matter.
+fn looks_like_fields(inside: &str) -> bool {
+    let is_key = |line: &str| {
+        let end = line.find([':', '=']).unwrap_or(0);
+        end > 0 && line.chars().take(end).all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ' | '.' | '"'))
+    };
+    let first = inside.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    first.is_none_or(|line| is_key(line) || line.starts_with('['))
+}
+
+fn title_field(front_matter: &str) -> Option<String> {
+    front_matter.lines().find_map(|line| {
+        let (key, value) = line.split_once([':', '='])?;
+        if !matches!(key.trim_end(), "title" | "Title" | "TITLE" | "\"title\"") {
+            return None;
+        }
+        let value = value.trim();
+        let unquoted = ['"', '\''].iter().find_map(|q| value.strip_prefix(*q)?.strip_suffix(*q));
+        Some(unquoted.unwrap_or(value).to_owned()).filter(|title| !title.is_empty())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn front_matter_gives_the_title_and_goes() {
+        let check = |markdown: &str, title: Option<&str>, text: &str| {
+            let found = extract(markdown.as_bytes(), None).unwrap();
+            assert_eq!((found.title.as_deref(), found.text.as_str()), (title, text), "{markdown:?}");
+        };
+        check("---\ntitle: 料金の案内\ntags: [a, b]\n---\n\n# 水道\n本文", Some("料金の案内"), "# 水道\n本文");
+        check("---\ntitle: \"Quoted: yes\"\n---\nbody\n", Some("Quoted: yes"), "body");
+        check("+++\ntitle = 'Hugo'\n+++\nbody", Some("Hugo"), "body");
+        check("---\r\nlayout: post\r\n---\r\n## Second\r\n# First\r\n", Some("First"), "## Second\n# First");
+        check("# `code` and *more*\n\ntext", Some("code and more"), "# `code` and *more*\n\ntext");
+        check("Setext\n======\n\ntext", Some("Setext"), "Setext\n======\n\ntext");
+        check("no heading", None, "no heading");
+        // A rule at the top is no front matter.
+        check("---\nJust a sentence.\n---\nmore", Some("Just a sentence."), "---\nJust a sentence.\n---\nmore");
+        check("```\n# comment\n```\n## Real", Some("Real"), "```\n# comment\n```\n## Real");
+        check("---\ntitle: only this\n---\n", Some("only this"), "---\ntitle: only this\n---");
+    }
+}
