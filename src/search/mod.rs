@@ -1,6 +1,9 @@
 //! Finds the passages that fit a question. The index is derived from the store's change log and can be rebuilt
 //! from it at any time.
 
+pub mod analyzer;
+pub mod tantivy;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -1,0 +1,175 @@
+//! Text → terms: the one analyser of index and query.
+//!
+//! It splits by script and never guesses a document's language. Japanese becomes dictionary words *and* character
+//! bigrams, which find what the dictionary cuts differently; other unspaced scripts become bigrams; everything else
+//! becomes words, English ones stemmed, and codes whole and in parts. All offsets count Unicode scalar values of the
+//! original text, although terms are of the normalised one.
+
+mod japanese;
+mod normal;
+mod spaced;
+mod stop;
+
+use std::collections::HashSet;
+
+use normal::Normal;
+
+/// Rises whenever the same text gives other terms, so that an index made by an older analyser is rebuilt.
+pub const VERSION: u32 = 1;
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// A word that carries meaning.
+    Word,
+    /// A word that nearly every text holds.
+    Stop,
+    /// A code or a joined word as a whole; its parts follow as tokens of their own.
+    Compound,
+    /// Two neighbouring characters of an unspaced script, or the last character of such a run.
+    Gram,
+}
+
+/// A term and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Normalised; for words the dictionary form or the stem.
+    pub term: String,
+    /// First character, in Unicode scalar values of the analysed text.
+    pub start: usize,
+    /// One past the last character.
+    pub end: usize,
+    /// What it is good for.
+    pub kind: TokenKind,
+}
+
+/// All tokens of a text, run by run. Words and bigrams of the same run overlap.
+pub fn analyze(text: &str) -> Vec<Token> {
+    tokens(&Normal::new(text))
+}
+
+/// The distinct terms of a text that carry meaning, in order of appearance; where it has none, those that do not.
+/// Bigrams are left out unless there is nothing else.
+pub fn content_terms(text: &str) -> Vec<String> {
+    let tokens = analyze(text);
+    let mut terms: Vec<String> = Vec::new();
+    for kinds in [&[TokenKind::Word, TokenKind::Compound][..], &[TokenKind::Stop], &[TokenKind::Gram]] {
+        for token in tokens.iter().filter(|token| kinds.contains(&token.kind)) {
+            if !terms.contains(&token.term) {
+                terms.push(token.term.clone());
+            }
+        }
+        if !terms.is_empty() {
+            break;
+        }
+    }
+    terms
+}
+
+/// The stretches of `text` that a reader should see marked for `query`, in order, not touching each other, as
+/// half-open ranges of Unicode scalar values of `text`.
+pub fn highlights(query: &str, text: &str) -> Vec<(usize, usize)> {
+    let wanted: HashSet<String> = content_terms(query).into_iter().collect();
+    let text = Normal::new(text);
+    let mut marks: Vec<(usize, usize)> = tokens(&text)
+        .into_iter()
+        .filter(|token| wanted.contains(&token.term))
+        .map(|token| (token.start, token.end))
+        .collect();
+    // The dictionary may cut the same word differently in another sentence.
+    for needle in wanted.iter().map(|term| term.chars().collect::<Vec<char>>()) {
+        if needle.iter().all(|&c| is_japanese(c)) && (needle.len() > 1 || wanted.len() == 1) {
+            for (at, window) in text.chars.windows(needle.len()).enumerate() {
+                if window == needle {
+                    marks.push(text.source(at, at + needle.len()));
+                }
+            }
+        }
+    }
+    merged(marks)
+}
+
+fn tokens(normal: &Normal) -> Vec<Token> {
+    let chars = &normal.chars;
+    let mut found = Vec::with_capacity(chars.len() / 2);
+    let mut push = |term: String, start: usize, end: usize, kind: TokenKind| {
+        let (start, end) = normal.source(start, end);
+        found.push(Token { term, start, end, kind });
+    };
+    let mut at = 0;
+    while at < chars.len() {
+        let start = at;
+        if is_japanese(chars[at]) {
+            at = end_of_run(chars, at, is_japanese);
+            for word in japanese::words(&chars[start..at]) {
+                push(word.term, start + word.start, start + word.end, word.kind);
+            }
+            grams(chars, start, at, &mut push);
+        } else if is_unspaced(chars[at]) {
+            at = end_of_run(chars, at, |c| is_unspaced(c) || normal::is_mark(c));
+            grams(chars, start, at, &mut push);
+        } else if spaced::is_letter(chars[at]) {
+            let belongs = |c| spaced::is_letter(c) && !is_japanese(c) && !is_unspaced(c);
+            at = spaced::end_of_word(chars, at, belongs);
+            for word in spaced::words(chars, start, at) {
+                push(word.term, word.start, word.end, word.kind);
+            }
+            // A number with what it counts: 6年, 3条.
+            if chars[at - 1].is_ascii_digit() && chars.get(at).is_some_and(|&c| is_han(c)) {
+                let from = chars[start..at].iter().rposition(|c| !c.is_ascii_digit()).map_or(start, |p| start + p + 1);
+                push(chars[from..=at].iter().collect(), from, at + 1, TokenKind::Compound);
+            }
+        } else {
+            at += 1;
+        }
+    }
+    found
+}
+
+/// Pairs of neighbours, and the last character alone: every character of a run thus begins exactly one gram, and a
+/// search for one character is a search for a prefix.
+fn grams(chars: &[char], start: usize, end: usize, push: &mut impl FnMut(String, usize, usize, TokenKind)) {
+    for at in start..end {
+        let to = (at + 2).min(end);
+        push(chars[at..to].iter().collect(), at, to, TokenKind::Gram);
+    }
+}
+
+fn end_of_run(chars: &[char], start: usize, belongs: impl Fn(char) -> bool) -> usize {
+    chars[start..].iter().position(|&c| !belongs(c)).map_or(chars.len(), |length| start + length)
+}
+
+fn merged(mut marks: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
+    marks.sort_unstable();
+    let mut merged: Vec<(usize, usize)> = Vec::with_capacity(marks.len());
+    for (start, end) in marks {
+        match merged.last_mut() {
+            Some(last) if start <= last.1 => last.1 = last.1.max(end),
+            _ => merged.push((start, end)),
+        }
+    }
+    merged
+}
+
+fn is_han(character: char) -> bool {
+    matches!(character, '々' | '〆' | '〇' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
+}
+
+pub(super) fn is_hiragana(character: char) -> bool {
+    matches!(character, '\u{3041}'..='\u{309f}')
+}
+
+/// Kana and kanji; Chinese too, which the dictionary cuts as it can.
+fn is_japanese(character: char) -> bool {
+    is_han(character)
+        || is_hiragana(character)
+        || matches!(character, '\u{30a1}'..='\u{30fa}' | 'ー' | '\u{31f0}'..='\u{31ff}')
+}
+
+/// Thai, Lao, Myanmar, Khmer, and Hangul, whose spaces do not separate words from particles.
+fn is_unspaced(character: char) -> bool {
+    matches!(character, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{ac00}'..='\u{d7a3}')
+}
+
+#[cfg(test)]
+mod tests;

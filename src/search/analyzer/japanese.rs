@@ -1,0 +1,117 @@
+//! Words of Japanese text, by dictionary.
+
+use std::sync::LazyLock;
+
+use vibrato::{Dictionary, Tokenizer};
+
+use super::TokenKind;
+
+/// IPADIC, made by `examples/build_ipadic.rs`.
+static DICTIONARY: &[u8] = include_bytes!("../../../assets/ipadic.zst");
+
+/// Loaded at first use, once; takes some tens of milliseconds. None only if the embedded file is damaged, which
+/// leaves the bigrams to search by.
+static TOKENIZER: LazyLock<Option<Tokenizer>> = LazyLock::new(|| {
+    let loaded = zstd::Decoder::new(DICTIONARY)
+        .map_err(|error| error.to_string())
+        .and_then(|reader| Dictionary::read(reader).map_err(|error| error.to_string()));
+    match loaded {
+        // The limit is MeCab's; without one a long run of one unknown script is a single word.
+        Ok(dictionary) => Some(Tokenizer::new(dictionary).max_grouping_len(24)),
+        Err(error) => {
+            tracing::error!(error, "the embedded dictionary cannot be read; Japanese is searched by bigrams alone");
+            None
+        }
+    }
+});
+
+/// Longest stretch given to the dictionary at once; bounds the memory of its lattice.
+const LONGEST_STRETCH: usize = 1_000;
+
+/// A trailing `ー` is spelling, not meaning, in words of at least this many characters (サーバ, サーバー).
+const LONG_LOAN_WORD: usize = 4;
+
+/// One word: its dictionary form, and its place counted in characters from the start of the run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    pub(super) term: String,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) kind: TokenKind,
+}
+
+/// The words of a run of kana and kanji in reading order, without particles and auxiliaries.
+pub(super) fn words(run: &[char]) -> Vec<Word> {
+    let Some(tokenizer) = TOKENIZER.as_ref() else { return Vec::new() };
+    let mut worker = tokenizer.new_worker();
+    let mut words = Vec::new();
+    for (index, stretch) in run.chunks(LONGEST_STRETCH).enumerate() {
+        worker.reset_sentence(stretch.iter().collect::<String>());
+        worker.tokenize();
+        for token in worker.token_iter() {
+            let mut feature = token.feature().split(',');
+            let (pos1, pos2) = (feature.next().unwrap_or_default(), feature.next().unwrap_or_default());
+            let form = feature.next().filter(|&form| form != "*").unwrap_or(token.surface());
+            if let Some(kind) = kind(pos1, pos2, form) {
+                let place = token.range_char();
+                let offset = index * LONGEST_STRETCH;
+                words.push(Word {
+                    term: without_trailing_mark(form).to_owned(),
+                    start: offset + place.start,
+                    end: offset + place.end,
+                    kind,
+                });
+            }
+        }
+    }
+    words
+}
+
+/// What a word of this part of speech is worth to a search; none for what only holds the sentence together.
+fn kind(pos1: &str, pos2: &str, form: &str) -> Option<TokenKind> {
+    match (pos1, pos2) {
+        ("助詞" | "助動詞" | "記号" | "フィラー", _) => None,
+        ("接続詞" | "連体詞", _)
+        | ("名詞", "非自立" | "代名詞" | "特殊")
+        | ("動詞", "非自立" | "接尾")
+        | ("形容詞", "非自立" | "接尾") => Some(TokenKind::Stop),
+        _ if super::stop::is_japanese(form) => Some(TokenKind::Stop),
+        _ => Some(TokenKind::Word),
+    }
+}
+
+fn without_trailing_mark(form: &str) -> &str {
+    let is_loan_word = form.chars().count() >= LONG_LOAN_WORD && form.chars().all(|c| matches!(c, 'ァ'..='ヺ' | 'ー'));
+    form.strip_suffix('ー').filter(|_| is_loan_word).unwrap_or(form)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_come_in_their_dictionary_form() {
+        #[track_caller]
+        fn check(run: &str, expected: &[&str]) {
+            let run: Vec<char> = run.chars().collect();
+            let found = words(&run);
+            let terms: Vec<&str> =
+                found.iter().filter(|w| w.kind == TokenKind::Word).map(|w| w.term.as_str()).collect();
+            assert_eq!(terms, expected, "{run:?}");
+        }
+        check("東京都の水道料金の支払期限を教えてください", &["東京", "都", "水道", "料金", "支払", "期限"]);
+        check("雨が降っていた", &["雨", "降る"]);
+        check("サーバーとサーバ", &["サーバ", "サーバ"]);
+        check("コピー", &["コピー"]);
+        check("佐々木", &["佐々木"]);
+        check("それは何ですか", &[]);
+    }
+
+    #[test]
+    fn long_runs_are_cut_and_keep_their_places() {
+        let run: Vec<char> = "雨".repeat(2_500).chars().collect();
+        let found = words(&run);
+        assert_eq!(found.first().map(|w| w.start), Some(0));
+        assert_eq!(found.last().map(|w| w.end), Some(2_500));
+    }
+}

@@ -1,0 +1,229 @@
+//! The index inside the process, by tantivy.
+//!
+//! Each commit carries the last applied `seq` and the versions of analyser and schema. An index that cannot be read,
+//! or that another version made, is thrown away: it is derived data, and `applied` of 0 asks for a replay.
+
+mod query;
+mod rank;
+mod schema;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::tantivy::indexer::UserOperation;
+use ::tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyError, Term};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use self::schema::Fields;
+use super::{Change, DocumentHit, DocumentState, Search, SearchError, SearchQuery, analyzer};
+
+/// Memory of the writer before it writes a segment, in bytes.
+const WRITER_BYTES: usize = 96 << 20;
+
+/// An index in a directory of its own. One process at a time may hold it.
+#[derive(Clone)]
+pub struct TantivySearch {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    fields: Fields,
+    index: Index,
+    reader: IndexReader,
+    /// None after a failed write, which leaves a writer unusable; the next write makes a new one.
+    writer: Mutex<Option<IndexWriter>>,
+    applied: AtomicU64,
+}
+
+/// What a commit says of itself.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Payload {
+    seq: u64,
+    analyzer: u32,
+    schema: u32,
+}
+
+impl TantivySearch {
+    /// Opens the index in `directory`, which is made if it is missing and emptied if its index is damaged or of
+    /// another version. Blocks: reads the whole index once to find damage.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be written, or another process holds the index.
+    pub fn open(directory: &Path) -> Result<Self, SearchError> {
+        fs::create_dir_all(directory).map_err(unavailable)?;
+        match Inner::open(directory) {
+            Ok(inner) => return Ok(Self { inner: Arc::new(inner) }),
+            Err(Unusable::Held(error)) => return Err(error),
+            Err(Unusable::New) => {}
+            Err(Unusable::Discard(reason)) => {
+                tracing::warn!(reason, "the index is not usable and will be built again");
+            }
+        }
+        Self::create(directory).map(|inner| Self { inner: Arc::new(inner) })
+    }
+
+    fn create(directory: &Path) -> Result<Inner, SearchError> {
+        clear(directory).map_err(unavailable)?;
+        let (schema, fields) = Fields::new();
+        let index = Index::create_in_dir(directory, schema).map_err(unavailable)?;
+        Inner::new(index, fields, 0).map_err(unavailable)
+    }
+}
+
+#[async_trait]
+impl Search for TantivySearch {
+    async fn apply(&self, changes: Vec<Change>) -> Result<(), SearchError> {
+        self.blocking(move |inner| inner.apply(&changes)).await
+    }
+
+    async fn applied(&self) -> Result<u64, SearchError> {
+        Ok(self.inner.applied.load(Ordering::Acquire))
+    }
+
+    async fn search(&self, query: SearchQuery) -> Result<Vec<DocumentHit>, SearchError> {
+        self.blocking(move |inner| inner.search(&query)).await
+    }
+}
+
+impl TantivySearch {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> ::tantivy::Result<T> + Send + 'static,
+    ) -> Result<T, SearchError> {
+        let inner = Arc::clone(&self.inner);
+        let span = tracing::Span::current();
+        // A panic inside tantivy, on a file that changed under it, ends as an error of this call alone.
+        tokio::task::spawn_blocking(move || span.in_scope(|| work(&inner)))
+            .await
+            .map_err(unavailable)?
+            .map_err(unavailable)
+    }
+}
+
+/// Why an index was not opened.
+enum Unusable {
+    /// Another process has it, or it cannot be written.
+    Held(SearchError),
+    /// There is none.
+    New,
+    /// It is damaged or of another version.
+    Discard(String),
+}
+
+impl Inner {
+    fn new(index: Index, fields: Fields, applied: u64) -> ::tantivy::Result<Self> {
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        let writer = Mutex::new(Some(Self::writer(&index)?));
+        Ok(Self { fields, index, reader, writer, applied: AtomicU64::new(applied) })
+    }
+
+    fn writer(index: &Index) -> ::tantivy::Result<IndexWriter> {
+        // One thread: passages of a document stay together, and equal changes give equal indexes.
+        index.writer_with_num_threads(1, WRITER_BYTES)
+    }
+
+    fn open(directory: &Path) -> Result<Self, Unusable> {
+        let discard = |error: TantivyError| Unusable::Discard(error.to_string());
+        if !directory.join("meta.json").exists() {
+            return Err(Unusable::New);
+        }
+        let index = Index::open_in_dir(directory).map_err(discard)?;
+        let (schema, fields) = Fields::new();
+        let payload = index.load_metas().map_err(discard)?.payload;
+        let payload: Option<Payload> = payload.and_then(|payload| serde_json::from_str(&payload).ok());
+        let versions = payload.as_ref().map(|payload| (payload.analyzer, payload.schema));
+        if index.schema() != schema || versions != Some((analyzer::VERSION, schema::VERSION)) {
+            return Err(Unusable::Discard("another version made it".to_owned()));
+        }
+        let damaged = index.validate_checksum().map_err(discard)?;
+        if !damaged.is_empty() {
+            return Err(Unusable::Discard(format!("{} of its files are damaged", damaged.len())));
+        }
+        Self::new(index, fields, payload.map_or(0, |payload| payload.seq)).map_err(|error| {
+            if matches!(error, TantivyError::LockFailure(..)) {
+                Unusable::Held(unavailable(error))
+            } else {
+                discard(error)
+            }
+        })
+    }
+
+    fn apply(&self, changes: &[Change]) -> ::tantivy::Result<()> {
+        let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let applied = self.applied.load(Ordering::Acquire);
+        let changes: Vec<&Change> = changes.iter().filter(|change| change.seq > applied).collect();
+        let Some(last) = changes.last().map(|change| change.seq) else { return Ok(()) };
+        let mut writer = match slot.take() {
+            Some(writer) => writer,
+            None => Self::writer(&self.index)?,
+        };
+        for change in changes {
+            self.write(&writer, change)?;
+        }
+        let payload = Payload { seq: last, analyzer: analyzer::VERSION, schema: schema::VERSION };
+        let mut commit = writer.prepare_commit()?;
+        commit.set_payload(
+            &serde_json::to_string(&payload).map_err(|error| TantivyError::InternalError(error.to_string()))?,
+        );
+        commit.commit()?;
+        self.reader.reload()?;
+        self.applied.store(last, Ordering::Release);
+        *slot = Some(writer);
+        Ok(())
+    }
+
+    fn write(&self, writer: &IndexWriter, change: &Change) -> ::tantivy::Result<()> {
+        writer.delete_term(Term::from_field_bytes(self.fields.document, change.document_id.0.as_bytes()));
+        if let DocumentState::Present(document) = &change.state {
+            let entries = self.fields.entries(change.document_id, document);
+            // tantivy takes no empty batch.
+            if !entries.is_empty() {
+                writer.run(entries.into_iter().map(UserOperation::Add).collect::<Vec<_>>())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn search(&self, question: &SearchQuery) -> ::tantivy::Result<Vec<DocumentHit>> {
+        if question.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let searcher = self.reader.searcher();
+        let Some(query) = query::build(&self.fields, &searcher, &question.text)? else { return Ok(Vec::new()) };
+        let query = match &question.collection {
+            Some(collection) => query::within(query, &self.fields, collection),
+            None => query,
+        };
+        rank::documents(&self.fields, &searcher, &*query, question.limit, question.passages_per_document)
+    }
+}
+
+/// Removes an index's files, and nothing that tantivy would not have written.
+fn clear(directory: &Path) -> std::io::Result<()> {
+    // First what makes it an index: a crash half-way through must not leave half of one.
+    for first in ["meta.json", ".managed.json"] {
+        match fs::remove_file(directory.join(first)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        // A segment's files: 32 hexadecimal digits, and for deletions a stamp after a full stop.
+        let segment = stem.split('.').next().unwrap_or_default();
+        if segment.len() == 32 && segment.bytes().all(|b| b.is_ascii_hexdigit()) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn unavailable(error: impl std::fmt::Display) -> SearchError {
+    SearchError::Unavailable(error.to_string())
+}

@@ -1,0 +1,288 @@
+//! The contract of `Search`, run on every index that keeps it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dokkai::model::{DocumentId, Passage, PassageId};
+use dokkai::search::tantivy::TantivySearch;
+use dokkai::search::{Change, DocumentHit, DocumentState, IndexedDocument, Search, SearchQuery};
+
+/// One index under test, with the log's next number.
+struct Subject {
+    search: Arc<dyn Search>,
+    next: u64,
+}
+
+impl Subject {
+    async fn put(&mut self, id: DocumentId, title: &str, passages: &[&str]) {
+        self.put_in("default", id, title, passages).await;
+    }
+
+    async fn put_in(&mut self, collection: &str, id: DocumentId, title: &str, passages: &[&str]) {
+        let change = self.change(id, DocumentState::Present(Arc::new(document(collection, id, title, passages))));
+        self.search.apply(vec![change]).await.unwrap();
+    }
+
+    async fn remove(&mut self, id: DocumentId) {
+        let change = self.change(id, DocumentState::Absent);
+        self.search.apply(vec![change]).await.unwrap();
+    }
+
+    fn change(&mut self, document_id: DocumentId, state: DocumentState) -> Change {
+        self.next += 1;
+        Change { seq: self.next, document_id, state }
+    }
+
+    async fn ask(&self, question: &str) -> Vec<DocumentHit> {
+        self.search.search(query(question)).await.unwrap()
+    }
+
+    async fn find(&self, question: &str) -> Vec<DocumentId> {
+        self.ask(question).await.into_iter().map(|hit| hit.document_id).collect()
+    }
+}
+
+fn query(text: &str) -> SearchQuery {
+    SearchQuery { text: text.to_owned(), collection: None, limit: 10, passages_per_document: 3 }
+}
+
+fn document(collection: &str, document_id: DocumentId, title: &str, passages: &[&str]) -> IndexedDocument {
+    let passages = (0..).zip(passages).map(|(ordinal, text)| Passage {
+        id: PassageId { document_id, ordinal },
+        text: (*text).to_owned(),
+        start: 0,
+        end: text.chars().count(),
+        page: None,
+        heading: None,
+    });
+    IndexedDocument { title: title.to_owned(), collection: collection.to_owned(), passages: passages.collect() }
+}
+
+fn ids<const N: usize>() -> [DocumentId; N] {
+    std::array::from_fn(|_| DocumentId::new())
+}
+
+/// Everything that holds for an index, however it is made. Each part begins with an empty one.
+async fn keeps_its_contract<F: AsyncFn() -> Arc<dyn Search>>(empty: F) {
+    let fresh = async || Subject { search: empty().await, next: 0 };
+    finds_in_both_languages(fresh().await).await;
+    finds_codes_characters_and_mixtures(fresh().await).await;
+    holds_a_document_as_it_was_put_last(fresh().await).await;
+    keeps_collections_apart(fresh().await).await;
+    gives_what_was_asked_for(fresh().await).await;
+    finds_nothing_for_nothing(fresh().await).await;
+    may_be_told_twice(fresh().await).await;
+}
+
+async fn finds_in_both_languages(mut subject: Subject) {
+    let [water, wing, tea] = ids();
+    subject.put(water, "水道のご案内", &["水道料金の支払期限は、検針日の翌月20日です。"]).await;
+    subject.put(wing, "Wings", &["The lift of a heated wing in a slipstream was measured."]).await;
+    subject.put(tea, "お茶", &["お茶は熱湯で入れると渋くなります。"]).await;
+    assert_eq!(subject.find("水道料金の支払期限はいつですか？教えてください。").await, [water]);
+    assert_eq!(subject.find("渋い茶").await, [tea]);
+    assert_eq!(subject.find("料金を支払う期限").await, [water]);
+    assert_eq!(subject.find("What is the lift of heating wings?").await, [wing]);
+    assert_eq!(subject.find("ご案内").await, [water]);
+    assert_eq!(subject.find("WINGS").await, [wing]);
+}
+
+async fn finds_codes_characters_and_mixtures(mut subject: Subject) {
+    let [iso, error, era, rust, server] = ids();
+    subject.put(iso, "規格", &["当社はISO-9001の認証を受けています。"]).await;
+    subject.put(error, "Errors", &["error[E0308]: mismatched types"]).await;
+    subject.put(era, "条例", &["この条例は、令和6年4月1日から施行する。"]).await;
+    subject.put(rust, "入門", &["RustのスレッドからAPIを呼び出す。"]).await;
+    subject.put(server, "佐々木の日記", &["ｻｰﾊﾞｰを海水で冷やした。"]).await;
+    for (question, expected) in [
+        ("ISO-9001", iso),
+        ("iso9001", iso),
+        ("ISO 9001", iso),
+        ("９００１", iso),
+        ("E0308", error),
+        ("e0308って何？", error),
+        ("令和６年", era),
+        ("令和", era),
+        ("rustのスレッド", rust),
+        ("API", rust),
+        ("サーバ", server),
+        ("サーバー", server),
+        ("佐々木", server),
+        ("水", server),
+        ("冷", server),
+    ] {
+        assert_eq!(subject.find(question).await.first(), Some(&expected), "{question}");
+    }
+}
+
+async fn holds_a_document_as_it_was_put_last(mut subject: Subject) {
+    let [changing, staying] = ids();
+    subject.put(changing, "first", &["apples", "oranges", "東京の地図"]).await;
+    subject.put(staying, "other", &["pears"]).await;
+    subject.put(changing, "second", &["bananas"]).await;
+    assert_eq!(subject.find("bananas").await, [changing]);
+    for gone in ["apples", "oranges", "first", "東京", "地図"] {
+        assert_eq!(subject.find(gone).await, [], "{gone}");
+    }
+    subject.remove(changing).await;
+    assert_eq!(subject.find("bananas").await, []);
+    assert_eq!(subject.find("second").await, []);
+    assert_eq!(subject.find("pears").await, [staying]);
+    subject.put(changing, "third", &[]).await;
+    assert_eq!(subject.find("third").await, [], "a document without passages has nothing to show");
+    assert_eq!(subject.search.applied().await.unwrap(), 5);
+}
+
+async fn keeps_collections_apart(mut subject: Subject) {
+    let [here, there] = ids();
+    subject.put_in("here", here, "規則", &["水道の規則 water"]).await;
+    subject.put_in("there", there, "規則", &["水道の規則 water"]).await;
+    let asked = async |collection: &str, text: &str| -> Vec<DocumentId> {
+        let query = SearchQuery { collection: Some(collection.to_owned()), ..query(text) };
+        subject.search.search(query).await.unwrap().into_iter().map(|hit| hit.document_id).collect()
+    };
+    assert_eq!(asked("here", "水道").await, [here]);
+    assert_eq!(asked("there", "water").await, [there]);
+    assert_eq!(asked("here", "水").await, [here]);
+    assert_eq!(asked("nowhere", "水道").await, []);
+    assert_eq!(subject.find("水道").await.len(), 2);
+    let moved = subject.change(here, DocumentState::Present(Arc::new(document("there", here, "規則", &["水道"]))));
+    subject.search.apply(vec![moved]).await.unwrap();
+    let query = SearchQuery { collection: Some("here".to_owned()), ..query("水道") };
+    assert!(subject.search.search(query).await.unwrap().is_empty());
+}
+
+async fn gives_what_was_asked_for(mut subject: Subject) {
+    let many: [DocumentId; 15] = ids();
+    for (n, id) in many.iter().enumerate() {
+        // All equally good, but for the one that says it more often.
+        let text = if n == 7 { "turbine turbine turbine" } else { "turbine blades here" };
+        subject.put(*id, "machines", &[text, "nothing of it", text]).await;
+    }
+    let hits =
+        subject.search.search(SearchQuery { limit: 4, passages_per_document: 1, ..query("turbine") }).await.unwrap();
+    let mut expected = vec![many[7]];
+    expected.extend(&many[..3]);
+    assert_eq!(hits.iter().map(|hit| hit.document_id).collect::<Vec<_>>(), expected, "ties are in the order of ids");
+    assert!(hits.iter().all(|hit| hit.passages.len() == 1));
+    assert!(hits.is_sorted_by(|a, b| a.score >= b.score));
+    let hits = subject.ask("turbine").await;
+    assert_eq!(hits.len(), 10);
+    for hit in &hits {
+        let ordinals: Vec<u32> = hit.passages.iter().map(|passage| passage.passage_id.ordinal).collect();
+        assert_eq!(ordinals, [0, 2]);
+        assert!(hit.passages.iter().all(|passage| passage.passage_id.document_id == hit.document_id));
+    }
+    let none = subject.search.search(SearchQuery { limit: 0, ..query("turbine") }).await.unwrap();
+    assert!(none.is_empty());
+    let all = subject.search.search(SearchQuery { limit: usize::MAX, ..query("turbine") }).await.unwrap();
+    assert_eq!(all.len(), many.len());
+}
+
+async fn finds_nothing_for_nothing(mut subject: Subject) {
+    assert_eq!(subject.find("water").await, [], "in an empty index");
+    let [id] = ids();
+    subject.put(id, "水", &["the water 水道"]).await;
+    for question in ["", "   \n", "？！…", "\u{200b}", "unrelated", "無関係"] {
+        assert_eq!(subject.find(question).await, [], "{question:?}");
+    }
+    assert_eq!(subject.find("the").await, [id], "a question of stop words alone is meant");
+}
+
+async fn may_be_told_twice(mut subject: Subject) {
+    let [twice, gone] = ids();
+    let changes = vec![
+        subject.change(twice, DocumentState::Present(Arc::new(document("default", twice, "t", &["apples"])))),
+        subject.change(gone, DocumentState::Present(Arc::new(document("default", gone, "t", &["apples"])))),
+        subject.change(gone, DocumentState::Absent),
+    ];
+    for _ in 0..2 {
+        subject.search.apply(changes.clone()).await.unwrap();
+        let hits = subject.ask("apples").await;
+        assert_eq!(hits.iter().map(|hit| (hit.document_id, hit.passages.len())).collect::<Vec<_>>(), [(twice, 1)]);
+        assert_eq!(subject.search.applied().await.unwrap(), 3);
+    }
+    subject.search.apply(changes[..2].to_vec()).await.unwrap();
+    assert_eq!(subject.find("apples").await, [twice], "an old change brings nothing back");
+    assert_eq!(subject.search.applied().await.unwrap(), 3);
+    subject.search.apply(Vec::new()).await.unwrap();
+    assert_eq!(subject.search.applied().await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn tantivy_keeps_the_contract() {
+    let folders = std::sync::Mutex::new(Vec::new());
+    keeps_its_contract(async || {
+        let folder = tempfile::tempdir().unwrap();
+        let search: Arc<dyn Search> = Arc::new(TantivySearch::open(folder.path()).unwrap());
+        folders.lock().unwrap().push(folder);
+        search
+    })
+    .await;
+}
+
+/// A folder with an index of one document, applied up to 1.
+async fn made() -> (tempfile::TempDir, DocumentId) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut subject = Subject { search: Arc::new(TantivySearch::open(folder.path()).unwrap()), next: 0 };
+    let id = DocumentId::new();
+    subject.put(id, "title", &["apples"]).await;
+    (folder, id)
+}
+
+#[tokio::test]
+async fn what_was_applied_survives_reopening() {
+    let (folder, id) = made().await;
+    let search = TantivySearch::open(folder.path()).unwrap();
+    assert_eq!(search.applied().await.unwrap(), 1);
+    assert_eq!(search.search(query("apples")).await.unwrap()[0].document_id, id);
+}
+
+#[tokio::test]
+async fn an_index_that_another_holds_is_left_alone() {
+    let (folder, id) = made().await;
+    let holder = TantivySearch::open(folder.path()).unwrap();
+    assert!(TantivySearch::open(folder.path()).is_err());
+    assert_eq!(holder.search(query("apples")).await.unwrap()[0].document_id, id);
+}
+
+#[tokio::test]
+async fn a_damaged_index_reopens_empty_and_usable() {
+    fn segment_file(folder: &Path, extension: &str) -> std::path::PathBuf {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        files.into_iter().find(|path| path.extension().is_some_and(|found| found == extension)).unwrap()
+    }
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 6] = [
+        ("no meta", |folder| std::fs::remove_file(folder.join("meta.json")).unwrap()),
+        ("meta is no JSON", |folder| std::fs::write(folder.join("meta.json"), "{").unwrap()),
+        ("another version", |folder| {
+            let meta = std::fs::read_to_string(folder.join("meta.json")).unwrap();
+            assert!(meta.contains("\\\"analyzer\\\":"), "{meta}");
+            std::fs::write(folder.join("meta.json"), meta.replace("\\\"analyzer\\\":", "\\\"analyzer\\\":9")).unwrap();
+        }),
+        ("a segment is cut short", |folder| {
+            let file = std::fs::OpenOptions::new().write(true).open(segment_file(folder, "idx")).unwrap();
+            file.set_len(10).unwrap();
+        }),
+        ("a segment is missing", |folder| std::fs::remove_file(segment_file(folder, "term")).unwrap()),
+        ("a byte has flipped", |folder| {
+            let path = segment_file(folder, "term");
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[3] ^= 0xff;
+            std::fs::write(path, bytes).unwrap();
+        }),
+    ];
+    for (name, damage) in damages {
+        let (folder, id) = made().await;
+        damage(folder.path());
+        let search = Arc::new(TantivySearch::open(folder.path()).unwrap());
+        assert_eq!(search.applied().await.unwrap(), 0, "{name}");
+        let mut subject = Subject { search, next: 0 };
+        assert_eq!(subject.find("apples").await, [], "{name}");
+        subject.put(id, "title", &["apples"]).await;
+        assert_eq!(subject.find("apples").await, [id], "{name}");
+    }
+}
