@@ -19,7 +19,9 @@
 //! - [`ingest`] and [`answer`]: the two flows; strangers to each other.
 //! - [`app`]: the context that everything above is given.
 //! - [`store`], [`search`] and [`llm`]: the adapters, strangers to each other. SQL, tantivy and upstream HTTP stay inside.
-//! - [`config`], [`model`] and [`error`]: settings, plain data and stable codes.
+//! - [`config`], [`model`], [`tokens`] and [`error`]: settings, plain data, token estimates and stable codes.
+//!
+//! [`simulate`] is a stand-in upstream for tests, load and demonstrations.
 
 pub mod config;
 pub mod error;
@@ -27,4 +29,6 @@ pub mod ingest;
 pub mod llm;
 pub mod model;
 pub mod search;
+pub mod simulate;
 pub mod store;
+pub mod tokens;
