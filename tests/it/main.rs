@@ -1,4 +1,7 @@
 //! The whole server and its parts against the promises of the README.
 //! One binary: a file per promise, and the harness in `support`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 mod support;
+mod upstream;

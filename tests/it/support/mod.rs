@@ -1,1 +1,3 @@
 //! The harness.
+
+pub(crate) mod fake_llm;
