@@ -23,6 +23,7 @@
 //!
 //! [`simulate`] is a stand-in upstream for tests, load and demonstrations.
 
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod ingest;

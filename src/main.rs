@@ -1,2 +1,7 @@
 //! The `dokkai` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dokkai::cli::main()
+}

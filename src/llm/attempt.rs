@@ -1,5 +1,6 @@
 //! One try on the wire: send, wait, read, each within its time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::retry::Failure;
 use super::sse::Events;
+use super::stats::{self, Counters};
 use super::think::ThinkFilter;
 use super::wire::{self, Reply};
 use super::{LlmError, think};
@@ -82,7 +84,7 @@ impl Endpoint {
     /// # Errors
     /// [`LlmError::Unavailable`] where no TLS backend can be set up, [`LlmError::Unauthorized`] where the key cannot
     /// stand in a header.
-    pub(super) fn new(config: &LlmConfig) -> Result<Self, LlmError> {
+    pub(super) fn new(config: &LlmConfig, counters: Arc<Counters>) -> Result<Self, LlmError> {
         // An error says that one is installed by now, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -94,7 +96,11 @@ impl Endpoint {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             // A redirected POST loses its body, and the key must not travel to another host.
-            .redirect(reqwest::redirect::Policy::none());
+            .redirect(reqwest::redirect::Policy::none())
+            .connector_layer(tower::util::MapRequestLayer::new(move |target| {
+                stats::count(&counters.connections);
+                target
+            }));
         let url = format!("{}/chat/completions", config.base_url);
         if is_loopback(&url) {
             builder = builder.no_proxy();

@@ -11,6 +11,7 @@ use super::breaker::Ticket;
 use super::ledger::Meter;
 use super::limit::{NoPermit, Permit, Place};
 use super::retry::{self, Decision, Failure, StatusFailure};
+use super::stats;
 use super::wire::{self, Reply, Tokens};
 use super::{Call, Llm, LlmError, Purpose};
 use crate::tokens::estimate_tokens;
@@ -83,6 +84,7 @@ impl Llm {
             }
             (tries, tries_here) = (tries + 1, tries_here + 1);
             if tries > 1 {
+                stats::count(&self.counters.retries);
                 metrics::counter!("dokkai_upstream_retries_total", "model" => model.clone()).increment(1);
             }
             let (reply, failure) = self.try_once(call, model, prompt, flight.deltas.as_deref_mut(), meter).await;
@@ -143,6 +145,7 @@ impl Llm {
     ) -> (Reply, Option<Failure>) {
         let body = Bytes::from(wire::request(call, model, deltas.is_some()));
         meter.attempt(model);
+        stats::count(&self.counters.attempts);
         let mut unanswered = Unanswered { meter, model, prompt, armed: true };
         let mut reply = Reply::default();
         let result = self.endpoint.attempt(body, deltas, call.deadline, &mut reply).await;
@@ -170,6 +173,9 @@ impl Llm {
     fn judge(&self, failure: &Failure, permit: Permit, ticket: Ticket, took: Duration, out_of_time: bool) {
         match failure {
             Failure::Status(StatusFailure { status, .. }) => {
+                if *status == 429 {
+                    stats::count(&self.counters.rate_limited);
+                }
                 if retry::is_overload(*status) {
                     permit.overloaded();
                 }

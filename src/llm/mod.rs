@@ -16,6 +16,7 @@ mod pace;
 pub mod price;
 mod retry;
 mod sse;
+mod stats;
 mod think;
 mod wire;
 
@@ -34,12 +35,14 @@ use self::hedge::Budget;
 use self::ledger::Meter;
 use self::limit::{Limiter, Limits};
 use self::price::Prices;
+use self::stats::Counters;
 use crate::config::LlmConfig;
 use crate::error::{Code, Problem};
 use crate::model::Usage;
 
 pub use self::hedge::HedgeGroup;
 pub use self::ledger::CallRecord;
+pub use self::stats::Stats;
 
 /// The upstream, shared by everything that calls it.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub struct Llm {
     limiter: Arc<Limiter>,
     breakers: Arc<Breakers>,
     budget: Budget,
+    counters: Arc<Counters>,
     prices: Prices,
     ledger: mpsc::UnboundedSender<CallRecord>,
     max_attempts: u32,
@@ -63,12 +67,14 @@ impl Llm {
     /// # Errors
     /// Where the client cannot be set up: no TLS, or a key that cannot stand in a header.
     pub fn new(config: LlmConfig, ledger: mpsc::UnboundedSender<CallRecord>) -> Result<Self, LlmError> {
+        let counters = Arc::<Counters>::default();
         Ok(Self {
             configured: config.is_configured(),
-            endpoint: Endpoint::new(&config)?,
+            endpoint: Endpoint::new(&config, Arc::clone(&counters))?,
             limiter: Limiter::new(Limits { concurrent: config.max_concurrent, rpm: config.rpm, tpm: config.tpm }),
             breakers: Arc::default(),
             budget: Budget::default(),
+            counters,
             prices: Prices::new(&config),
             ledger,
             max_attempts: config.max_attempts.max(1),
@@ -86,6 +92,11 @@ impl Llm {
     /// The effective price table.
     pub fn prices(&self) -> &Prices {
         &self.prices
+    }
+
+    /// What was done since the start.
+    pub fn stats(&self) -> Stats {
+        self.counters.read()
     }
 
     /// Makes a call and waits for the whole reply.
@@ -195,6 +206,7 @@ impl Llm {
                 () = group.straggles(seen), if self.hedge => {
                     if self.budget.spend() {
                         metrics::counter!("dokkai_upstream_hedges_total").increment(1);
+                        stats::count(&self.counters.hedges);
                         let second = self.fly(Flight { tries: 1, ..self.flight(call, meter, None) });
                         tokio::pin!(second);
                         tokio::select! {
