@@ -20,12 +20,16 @@
 //! - [`app`]: the context that everything above is given.
 //! - [`store`], [`search`] and [`llm`]: the adapters, strangers to each other. SQL, tantivy and upstream HTTP stay inside.
 //! - [`config`], [`model`], [`tokens`] and [`error`]: settings, plain data, sizes and stable codes.
+//!
+//! [`simulate`] is a stand-in upstream for tests, load and demonstrations.
 
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod ingest;
 pub mod llm;
 pub mod model;
 pub mod search;
+pub mod simulate;
 pub mod store;
 pub mod tokens;

@@ -1,12 +1,232 @@
 //! Upstream calls: one [`Llm`] per process, through which every model call goes.
+//!
+//! A call waits for its turn ([`limit`]: concurrency, rates, pauses, fairness), passes the model's [`breaker`], and is
+//! tried once on the wire ([`attempt`], [`wire`], [`sse`]). What a failure means is decided by [`retry`], and
+//! [`flight`] acts on it: again, elsewhere, or an error. [`hedge`] starts a second attempt beside a straggler. Replies
+//! lose their reasoning ([`think`]); JSON is read leniently ([`json`]). Everything is counted ([`ledger`], [`price`]).
 
+mod attempt;
+mod breaker;
+mod flight;
+mod hedge;
+pub mod json;
+mod ledger;
+mod limit;
+mod pace;
+pub mod price;
+mod retry;
+mod sse;
+mod stats;
+mod think;
+mod wire;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::attempt::{Deltas, Endpoint};
+use self::breaker::Breakers;
+use self::flight::{Arrival, Flight};
+use self::hedge::Budget;
+use self::ledger::Meter;
+use self::limit::{Limiter, Limits};
+use self::price::Prices;
+use self::stats::Counters;
+use crate::config::LlmConfig;
 use crate::error::{Code, Problem};
 use crate::model::Usage;
+
+pub use self::hedge::HedgeGroup;
+pub use self::ledger::CallRecord;
+pub use self::stats::Stats;
+
+/// The upstream, shared by everything that calls it.
+#[derive(Debug)]
+pub struct Llm {
+    configured: bool,
+    endpoint: Endpoint,
+    limiter: Arc<Limiter>,
+    breakers: Arc<Breakers>,
+    budget: Budget,
+    counters: Arc<Counters>,
+    prices: Prices,
+    ledger: mpsc::UnboundedSender<CallRecord>,
+    max_attempts: u32,
+    backoff: Duration,
+    total_timeout: Duration,
+    hedge: bool,
+}
+
+impl Llm {
+    /// A client for the configured upstream. Every call is reported to `ledger`; nothing is sent yet.
+    ///
+    /// # Errors
+    /// Where the client cannot be set up: no TLS, or a key that cannot stand in a header.
+    pub fn new(config: LlmConfig, ledger: mpsc::UnboundedSender<CallRecord>) -> Result<Self, LlmError> {
+        let counters = Arc::<Counters>::default();
+        Ok(Self {
+            configured: config.is_configured(),
+            endpoint: Endpoint::new(&config, Arc::clone(&counters))?,
+            limiter: Limiter::new(Limits { concurrent: config.max_concurrent, rpm: config.rpm, tpm: config.tpm }),
+            breakers: Arc::default(),
+            budget: Budget::default(),
+            counters,
+            prices: Prices::new(&config),
+            ledger,
+            max_attempts: config.max_attempts.max(1),
+            backoff: config.backoff,
+            total_timeout: config.total_timeout,
+            hedge: config.hedge,
+        })
+    }
+
+    /// Whether there is an upstream to call.
+    pub fn is_configured(&self) -> bool {
+        self.configured
+    }
+
+    /// The effective price table.
+    pub fn prices(&self) -> &Prices {
+        &self.prices
+    }
+
+    /// What was done since the start.
+    pub fn stats(&self) -> Stats {
+        self.counters.read()
+    }
+
+    /// Makes a call and waits for the whole reply.
+    ///
+    /// # Errors
+    /// The last try's failure, when no further try would help or fit before the deadline.
+    pub async fn complete(&self, call: Call) -> Result<Completion, CallFailed> {
+        self.run(&call, None).await
+    }
+
+    /// Makes a call whose reply is JSON that `check` turns into a value. The reply is read leniently. Where it cannot
+    /// be read or `check` refuses it, the model gets the reason and one more chance.
+    ///
+    /// # Errors
+    /// As [`Llm::complete`]; [`LlmError::InvalidReply`] with the raw reply where the second reply is no better.
+    pub async fn complete_json<T>(
+        &self,
+        mut call: Call,
+        check: impl Fn(&Value) -> Result<T, String>,
+    ) -> Result<JsonCompletion<T>, CallFailed> {
+        let read = |text: &str| json::parse(text).and_then(|value| check(&value));
+        let first = self.run(&call, None).await?;
+        let problem = match read(&first.text) {
+            Ok(value) => return Ok(JsonCompletion { value, raw: first.text.clone(), completion: first }),
+            Err(problem) => problem,
+        };
+        if first.finish_reason.as_deref() == Some("length") {
+            call.max_tokens = call.max_tokens.saturating_mul(2);
+        }
+        call.messages.push(Message { role: Role::Assistant, content: first.text });
+        call.messages.push(Message { role: Role::User, content: json::repair_prompt(&problem) });
+        // The straggler's clock is for first replies.
+        call.hedge = None;
+        let mut spent = first.spent;
+        match self.run(&call, None).await {
+            Ok(mut second) => {
+                spent.add(&second.spent);
+                match read(&second.text) {
+                    Ok(value) => {
+                        second.spent = spent;
+                        Ok(JsonCompletion { value, raw: second.text.clone(), completion: second })
+                    }
+                    Err(problem) => {
+                        Err(CallFailed { error: LlmError::InvalidReply(problem), spent, partial: Some(second.text) })
+                    }
+                }
+            }
+            Err(mut failed) => {
+                spent.add(&failed.spent);
+                failed.spent = spent;
+                Err(failed)
+            }
+        }
+    }
+
+    /// Makes a call and sends the text of its reply to `deltas` as it comes, reasoning left out. A try is repeated
+    /// only while nothing was sent. A receiver that is dropped does not cancel the call; one that is slow slows it.
+    ///
+    /// # Errors
+    /// As [`Llm::complete`]; `partial` holds what was sent.
+    pub async fn stream(&self, call: Call, deltas: mpsc::Sender<String>) -> Result<Completion, CallFailed> {
+        let mut deltas = Deltas::new(deltas);
+        self.run(&call, Some(&mut deltas)).await
+    }
+
+    /// The most that a call costs in US dollars: its prompt, and a reply as long as it may be, on the dearest of its
+    /// models. Repeated tries and models without a price are not counted.
+    pub fn estimate_cost_usd(&self, call: &Call) -> f64 {
+        let prompt = u64::from(flight::prompt_tokens(call));
+        let cost = |model: &String| self.prices.cost(model, prompt, u64::from(call.max_tokens)).usd;
+        call.models.iter().map(cost).fold(0.0, f64::max)
+    }
+
+    async fn run(&self, call: &Call, mut deltas: Option<&mut Deltas>) -> Result<Completion, CallFailed> {
+        let Some(model) = call.models.first().filter(|_| self.configured) else {
+            return Err(CallFailed { error: LlmError::NotConfigured, spent: Spent::default(), partial: None });
+        };
+        let meter = Meter::open(&self.ledger, &self.prices, call.purpose, model);
+        let result = match deltas.as_deref_mut() {
+            Some(deltas) => self.fly(self.flight(call, &meter, Some(deltas))).await,
+            None => self.hedged(call, &meter).await,
+        };
+        let sent = deltas.map(|deltas| deltas.sent().to_owned());
+        match result {
+            Ok(Arrival { reply, model, .. }) => {
+                let spent = meter.succeeded(&model);
+                let text = sent.unwrap_or_else(|| think::strip(&reply.text));
+                Ok(Completion { text, model, finish_reason: reply.finish_reason, spent })
+            }
+            Err(error) => {
+                let spent = meter.failed(&error);
+                Err(CallFailed { error, spent, partial: sent.filter(|text| !text.is_empty()) })
+            }
+        }
+    }
+
+    /// The call, and beside it a second attempt where it straggles behind its group.
+    async fn hedged(&self, call: &Call, meter: &Meter<'_>) -> Result<Arrival, LlmError> {
+        self.budget.earn();
+        let Some(group) = call.hedge.as_deref() else { return self.fly(self.flight(call, meter, None)).await };
+        let (begun, seen) = watch::channel(None);
+        let result = {
+            let first = self.fly(Flight { begun: Some(&begun), ..self.flight(call, meter, None) });
+            tokio::pin!(first);
+            tokio::select! {
+                result = &mut first => result,
+                () = group.straggles(seen), if self.hedge => {
+                    if self.budget.spend() {
+                        metrics::counter!("dokkai_upstream_hedges_total").increment(1);
+                        stats::count(&self.counters.hedges);
+                        let second = self.fly(Flight { tries: 1, ..self.flight(call, meter, None) });
+                        tokio::pin!(second);
+                        tokio::select! {
+                            result = &mut first => if result.is_ok() { result } else { second.await },
+                            result = &mut second => if result.is_ok() { result } else { first.await },
+                        }
+                    } else {
+                        first.await
+                    }
+                }
+            }
+        };
+        group.settle(result.as_ref().ok().map(|arrival| arrival.took));
+        result
+    }
+
+    fn flight<'a>(&self, call: &'a Call, meter: &'a Meter<'a>, deltas: Option<&'a mut Deltas>) -> Flight<'a> {
+        Flight { call, meter, deltas, begun: None, tries: self.max_attempts }
+    }
+}
 
 /// What a call is made for; labels figures, and decides who waits for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +281,8 @@ pub struct Call {
     pub deadline: Instant,
     /// Whose turn this call takes: calls of one flow (a question) queue behind each other, flows take turns.
     pub flow: Uuid,
+    /// The calls beside it that do the same kind of work; where it straggles behind them it is tried a second time.
+    pub hedge: Option<Arc<HedgeGroup>>,
 }
 
 /// A reply, and what it took.
@@ -74,6 +296,17 @@ pub struct Completion {
     pub finish_reason: Option<String>,
     /// What it took.
     pub spent: Spent,
+}
+
+/// A reply that is JSON, read and checked.
+#[derive(Clone, Debug)]
+pub struct JsonCompletion<T> {
+    /// What the check made of it.
+    pub value: T,
+    /// The reply as it came, reasoning left out.
+    pub raw: String,
+    /// The reply that was used; `spent` covers the repair as well.
+    pub completion: Completion,
 }
 
 /// What a call took, whether it succeeded or not.
@@ -95,6 +328,17 @@ pub struct CallFailed {
     pub error: LlmError,
     /// What it took.
     pub spent: Spent,
+    /// The text that was already sent, or the reply that makes no sense.
+    pub partial: Option<String>,
+}
+
+impl Spent {
+    /// Adds what another call took.
+    pub fn add(&mut self, other: &Self) {
+        self.attempts += other.attempts;
+        self.latency += other.latency;
+        self.usage.add(&other.usage);
+    }
 }
 
 /// Why a call failed.

@@ -6,3 +6,4 @@
 mod search;
 mod store;
 mod support;
+mod upstream;

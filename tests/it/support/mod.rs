@@ -1,3 +1,4 @@
 //! The harness.
 
+pub(crate) mod fake_llm;
 pub(crate) mod records;

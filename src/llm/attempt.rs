@@ -1,0 +1,297 @@
+//! One try on the wire: send, wait, read, each within its time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use secrecy::ExposeSecret;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::retry::Failure;
+use super::sse::Events;
+use super::stats::{self, Counters};
+use super::think::ThinkFilter;
+use super::wire::{self, Reply};
+use super::{LlmError, think};
+use crate::config::LlmConfig;
+
+/// No sensible reply is longer; an endless one must not fill the memory.
+const LONGEST_REPLY: usize = 16 * 1024 * 1024;
+/// Error bodies are read for their code alone.
+const LONGEST_ERROR: usize = 64 * 1024;
+const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
+/// How long a finished stream may take to close before its connection is given up.
+const CLOSING_WAIT: Duration = Duration::from_millis(500);
+
+/// Where tries go.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    client: reqwest::Client,
+    url: String,
+    headers: HeaderMap,
+    idle: Duration,
+    total: Duration,
+}
+
+/// Where the text of a streamed reply goes as it comes.
+#[derive(Debug)]
+pub(super) struct Deltas {
+    sender: mpsc::Sender<String>,
+    filter: ThinkFilter,
+    sent: String,
+}
+
+impl Deltas {
+    /// Sends to `sender` until it is closed, then only keeps the text.
+    pub(super) fn new(sender: mpsc::Sender<String>) -> Self {
+        Self { sender, filter: ThinkFilter::default(), sent: String::new() }
+    }
+
+    /// The visible text so far.
+    pub(super) fn sent(&self) -> &str {
+        &self.sent
+    }
+
+    async fn push(&mut self, piece: &str) {
+        let visible = self.filter.push(piece);
+        self.show(visible).await;
+    }
+
+    async fn finish(&mut self) {
+        let visible = std::mem::take(&mut self.filter).finish();
+        self.show(visible).await;
+    }
+
+    async fn show(&mut self, visible: String) {
+        if !visible.is_empty() {
+            self.sent.push_str(&visible);
+            // A receiver that went away does not cancel the call.
+            let _ = self.sender.send(visible).await;
+        }
+    }
+
+    /// Forgets what was undecided in a failed try; possible only while nothing was sent.
+    fn restart(&mut self) {
+        self.filter = ThinkFilter::default();
+    }
+}
+
+impl Endpoint {
+    /// A pooled client for the configured upstream.
+    ///
+    /// # Errors
+    /// [`LlmError::Unavailable`] where no TLS backend can be set up, [`LlmError::Unauthorized`] where the key cannot
+    /// stand in a header.
+    pub(super) fn new(config: &LlmConfig, counters: Arc<Counters>) -> Result<Self, LlmError> {
+        // An error says that one is installed by now, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("dokkai/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(config.connect_timeout)
+            .pool_max_idle_per_host(config.max_concurrent)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .tcp_keepalive(Duration::from_secs(30))
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            // A redirected POST loses its body, and the key must not travel to another host.
+            .redirect(reqwest::redirect::Policy::none())
+            .connector_layer(tower::util::MapRequestLayer::new(move |target| {
+                stats::count(&counters.connections);
+                target
+            }));
+        let url = format!("{}/chat/completions", config.base_url);
+        if is_loopback(&url) {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| {
+            tracing::error!(%error, "the upstream client cannot be set up");
+            LlmError::Unavailable { reason: "no TLS".to_owned() }
+        })?;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(key) = &config.api_key {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
+                .map_err(|_| LlmError::Unauthorized { status: 401 })?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(Self { client, url, headers, idle: config.idle_timeout, total: config.total_timeout })
+    }
+
+    /// Makes one try. `reply` has what came, whether it succeeds or not.
+    pub(super) async fn attempt(
+        &self,
+        body: Bytes,
+        deltas: Option<&mut Deltas>,
+        deadline: Instant,
+        reply: &mut Reply,
+    ) -> Result<(), Failure> {
+        *reply = Reply::default();
+        let end = deadline.min(Instant::now() + self.total);
+        match timeout_at(end, self.exchange(body, deltas, reply)).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::TimedOut("no complete reply in time")),
+        }
+    }
+
+    async fn exchange(&self, body: Bytes, mut deltas: Option<&mut Deltas>, reply: &mut Reply) -> Result<(), Failure> {
+        let sending = self.client.post(&self.url).headers(self.headers.clone()).body(body).send();
+        let response = if deltas.is_some() {
+            // A stream opens before the first token, so silence here is a stall as well.
+            timeout(self.idle, sending).await.map_err(|_| Failure::TimedOut("silence"))?
+        } else {
+            sending.await
+        };
+        let mut response = response.map_err(|error| transport(&error))?;
+        let status = response.status().as_u16();
+        if !response.status().is_success() {
+            let headers = std::mem::take(response.headers_mut());
+            let body = timeout(ERROR_BODY_WAIT.min(self.idle), error_body(response)).await.unwrap_or_default();
+            return Err(Failure::Status(wire::status_failure(status, &headers, &body)));
+        }
+        let first = self.chunk(&mut response).await?;
+        if let Some(deltas) = deltas.as_deref_mut() {
+            deltas.restart();
+        }
+        if is_event_stream(response.headers(), first.as_deref().unwrap_or_default()) {
+            self.read_events(response, first, deltas, reply).await?;
+        } else {
+            *reply = self.read_whole(response, first).await?;
+            if let Some(deltas) = deltas {
+                let text = think::strip(&reply.text);
+                deltas.push(&text).await;
+                deltas.finish().await;
+            }
+        }
+        if reply.refused {
+            return Err(Failure::Refused);
+        }
+        if think::strip(&reply.text).is_empty() {
+            return Err(Failure::Empty);
+        }
+        Ok(())
+    }
+
+    async fn read_whole(&self, mut response: reqwest::Response, first: Option<Bytes>) -> Result<Reply, Failure> {
+        let mut body = Vec::new();
+        let mut next = first;
+        while let Some(bytes) = next {
+            if body.len() + bytes.len() > LONGEST_REPLY {
+                return Err(Failure::Invalid("it is too long".to_owned()));
+            }
+            body.extend_from_slice(&bytes);
+            next = self.chunk(&mut response).await?;
+        }
+        wire::completion(&body)
+    }
+
+    async fn read_events(
+        &self,
+        mut response: reqwest::Response,
+        first: Option<Bytes>,
+        mut deltas: Option<&mut Deltas>,
+        reply: &mut Reply,
+    ) -> Result<(), Failure> {
+        let mut events = Events::default();
+        let mut next = Ok(first);
+        loop {
+            let bytes = match next {
+                Ok(Some(bytes)) => bytes,
+                // The reply is whole once its end was announced, whatever becomes of the connection.
+                Ok(None) | Err(_) if reply.finish_reason.is_some() => break,
+                Ok(None) => {
+                    let mut rest = events.finish();
+                    rest.retain(|data| is_json(data));
+                    for data in rest {
+                        take(reply, &data, deltas.as_deref_mut()).await?;
+                    }
+                    if reply.finish_reason.is_none() {
+                        return Err(Failure::Broken("the stream was cut"));
+                    }
+                    break;
+                }
+                Err(failure) => return Err(failure),
+            };
+            let data = events.push(&bytes).map_err(|_| Failure::Invalid("a line without end".to_owned()))?;
+            let mut done = false;
+            for data in data {
+                if data.trim() == "[DONE]" {
+                    done = true;
+                    break;
+                }
+                take(reply, &data, deltas.as_deref_mut()).await?;
+                if reply.text.len() > LONGEST_REPLY {
+                    return Err(Failure::Invalid("it is too long".to_owned()));
+                }
+            }
+            if done {
+                close(response);
+                break;
+            }
+            next = self.chunk(&mut response).await;
+        }
+        if let Some(deltas) = deltas {
+            deltas.finish().await;
+        }
+        Ok(())
+    }
+
+    async fn chunk(&self, response: &mut reqwest::Response) -> Result<Option<Bytes>, Failure> {
+        match timeout(self.idle, response.chunk()).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(_)) => Err(Failure::Broken("the reply was cut")),
+            Err(_) => Err(Failure::TimedOut("silence")),
+        }
+    }
+}
+
+async fn take(reply: &mut Reply, data: &str, deltas: Option<&mut Deltas>) -> Result<(), Failure> {
+    let piece = wire::event(reply, data)?;
+    if let Some(deltas) = deltas {
+        deltas.push(&piece).await;
+    }
+    Ok(())
+}
+
+/// Reads what is left of a finished stream aside, so that its connection can serve the next call.
+fn close(mut response: reqwest::Response) {
+    tokio::spawn(timeout(CLOSING_WAIT, async move { while let Ok(Some(_)) = response.chunk().await {} }));
+}
+
+async fn error_body(mut response: reqwest::Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < LONGEST_ERROR {
+        match response.chunk().await {
+            Ok(Some(bytes)) => body.extend_from_slice(&bytes),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    body
+}
+
+fn is_event_stream(headers: &HeaderMap, first: &[u8]) -> bool {
+    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let first = first.trim_ascii_start();
+    declared.contains("event-stream") || first.starts_with(b"data:") || first.starts_with(b"event:")
+}
+
+fn is_json(data: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(data).is_ok()
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+fn transport(error: &reqwest::Error) -> Failure {
+    if error.is_timeout() {
+        Failure::TimedOut("connecting")
+    } else if error.is_connect() {
+        Failure::Connect
+    } else {
+        Failure::Broken("the connection was lost")
+    }
+}

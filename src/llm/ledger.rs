@@ -1,0 +1,153 @@
+//! What calls took: one [`CallRecord`] for every call, whether it succeeded, failed or was given up by its caller.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::price::Prices;
+use super::wire::Tokens;
+use super::{LlmError, Purpose, Spent};
+use crate::model::{ModelUsage, Usage};
+
+/// One call as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallRecord {
+    /// When it ended.
+    pub at: OffsetDateTime,
+    /// What it was for.
+    pub purpose: Purpose,
+    /// The model that answered, else the last one tried, else the first choice.
+    pub model: String,
+    /// Tokens sent, all tries.
+    pub prompt_tokens: u64,
+    /// Tokens received, all tries.
+    pub completion_tokens: u64,
+    /// Whether some of the counts are estimates.
+    pub estimated: bool,
+    /// US dollars.
+    pub cost_usd: f64,
+    /// Yen or yuan as the upstream bills it.
+    pub cost_jpy: f64,
+    /// From the call to its end, waits included.
+    pub latency_ms: u64,
+    /// Requests sent upstream.
+    pub attempts: u32,
+    /// `ok`, a failure's code, or `cancelled` where the caller gave it up.
+    pub outcome: &'static str,
+}
+
+/// Counts one call while it goes on. Dropped before [`Meter::close`], it records the call as cancelled.
+#[derive(Debug)]
+pub(super) struct Meter<'a> {
+    ledger: &'a mpsc::UnboundedSender<CallRecord>,
+    prices: &'a Prices,
+    purpose: Purpose,
+    started: Instant,
+    running: Mutex<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    model: String,
+    usage: Usage,
+    closed: bool,
+}
+
+impl<'a> Meter<'a> {
+    /// Starts counting a call whose first choice is `model`.
+    pub(super) fn open(
+        ledger: &'a mpsc::UnboundedSender<CallRecord>,
+        prices: &'a Prices,
+        purpose: Purpose,
+        model: &str,
+    ) -> Self {
+        let running = Running { model: model.to_owned(), usage: Usage::default(), closed: false };
+        Self { ledger, prices, purpose, started: Instant::now(), running: Mutex::new(running) }
+    }
+
+    /// A request to `model` goes out.
+    pub(super) fn attempt(&self, model: &str) {
+        let mut running = self.lock();
+        running.model = model.to_owned();
+        running.usage.upstream_calls += 1;
+        running.usage.by_model.entry(model.to_owned()).or_default().upstream_calls += 1;
+    }
+
+    /// A try took so many tokens.
+    pub(super) fn tokens(&self, model: &str, tokens: Tokens, estimated: bool) {
+        let cost = self.prices.cost(model, tokens.prompt, tokens.completion);
+        for (count, direction) in [(tokens.prompt, "prompt"), (tokens.completion, "completion")] {
+            metrics::counter!("dokkai_upstream_tokens_total", "model" => model.to_owned(), "direction" => direction)
+                .increment(count);
+        }
+        // A gauge since counters hold whole numbers; it only ever grows.
+        metrics::gauge!("dokkai_upstream_cost_usd_total", "model" => model.to_owned()).increment(cost.usd);
+        let part = ModelUsage {
+            prompt_tokens: tokens.prompt,
+            completion_tokens: tokens.completion,
+            cost_usd: cost.usd,
+            upstream_calls: 0,
+        };
+        self.lock().usage.add(&Usage {
+            prompt_tokens: tokens.prompt,
+            completion_tokens: tokens.completion,
+            total_tokens: tokens.prompt + tokens.completion,
+            cost_usd: cost.usd,
+            cost_jpy: cost.jpy,
+            upstream_calls: 0,
+            estimated,
+            by_model: [(model.to_owned(), part)].into(),
+        });
+    }
+
+    /// The call answered by `model` is over.
+    pub(super) fn succeeded(self, model: &str) -> Spent {
+        model.clone_into(&mut self.lock().model);
+        self.close("ok")
+    }
+
+    /// The call failed for good.
+    pub(super) fn failed(self, error: &LlmError) -> Spent {
+        self.close(error.code().as_str())
+    }
+
+    fn close(&self, outcome: &'static str) -> Spent {
+        let latency = self.started.elapsed();
+        let mut running = self.lock();
+        running.closed = true;
+        let usage = &running.usage;
+        let model = running.model.clone();
+        metrics::counter!("dokkai_upstream_calls_total", "model" => model.clone(), "outcome" => outcome).increment(1);
+        metrics::histogram!("dokkai_upstream_latency_seconds", "model" => model.clone()).record(latency.as_secs_f64());
+        let record = CallRecord {
+            at: OffsetDateTime::now_utc(),
+            purpose: self.purpose,
+            model,
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            estimated: usage.estimated,
+            cost_usd: usage.cost_usd,
+            cost_jpy: usage.cost_jpy,
+            latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
+            attempts: usage.upstream_calls,
+            outcome,
+        };
+        // Nobody keeps the ledger: the call is as good as before.
+        let _ = self.ledger.send(record);
+        Spent { attempts: usage.upstream_calls, latency, usage: usage.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        if !self.lock().closed {
+            self.close("cancelled");
+        }
+    }
+}
