@@ -6,12 +6,13 @@
 mod query;
 mod rank;
 mod schema;
+mod statistics;
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ::tantivy::indexer::UserOperation;
 use ::tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyError, Term};
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use self::schema::Fields;
+use self::statistics::Snapshot;
 use super::{Change, DocumentHit, DocumentState, Search, SearchError, SearchQuery, analyzer};
 
 /// Memory of the writer before it writes a segment, in bytes.
@@ -34,6 +36,8 @@ struct Inner {
     fields: Fields,
     index: Index,
     reader: IndexReader,
+    /// What searches see: replaced after each commit.
+    snapshot: RwLock<Arc<Snapshot>>,
     /// None after a failed write, which leaves a writer unusable; the next write makes a new one.
     writer: Mutex<Option<IndexWriter>>,
     applied: AtomicU64,
@@ -119,7 +123,8 @@ impl Inner {
     fn new(index: Index, fields: Fields, applied: u64) -> ::tantivy::Result<Self> {
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let writer = Mutex::new(Some(Self::writer(&index)?));
-        Ok(Self { fields, index, reader, writer, applied: AtomicU64::new(applied) })
+        let snapshot = RwLock::new(Arc::new(Snapshot::new(reader.searcher(), fields)?));
+        Ok(Self { fields, index, reader, snapshot, writer, applied: AtomicU64::new(applied) })
     }
 
     fn writer(index: &Index) -> ::tantivy::Result<IndexWriter> {
@@ -172,6 +177,8 @@ impl Inner {
         );
         commit.commit()?;
         self.reader.reload()?;
+        let snapshot = Arc::new(Snapshot::new(self.reader.searcher(), self.fields)?);
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
         self.applied.store(last, Ordering::Release);
         *slot = Some(writer);
         Ok(())
@@ -193,13 +200,15 @@ impl Inner {
         if question.limit == 0 {
             return Ok(Vec::new());
         }
-        let searcher = self.reader.searcher();
-        let Some(query) = query::build(&self.fields, &searcher, &question.text)? else { return Ok(Vec::new()) };
+        let snapshot = Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner));
+        let Some(query) = query::build(&self.fields, &snapshot.searcher, &question.text)? else {
+            return Ok(Vec::new());
+        };
         let query = match &question.collection {
             Some(collection) => query::within(query, &self.fields, collection),
             None => query,
         };
-        rank::documents(&self.fields, &searcher, &*query, question.limit, question.passages_per_document)
+        rank::documents(&self.fields, &snapshot, &*query, question.limit, question.passages_per_document)
     }
 }
 

@@ -3,26 +3,17 @@
 //! Never a phrase and never a query language: a Japanese question has no spaces, so a parser would make one phrase
 //! of it that stands in no document.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tantivy::query::{BooleanQuery, BoostQuery, ConstScoreQuery, Occur, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Searcher, Term};
 
 use super::schema::Fields;
-use crate::search::analyzer::{self, Token, TokenKind};
+use crate::search::analyzer::{self, TokenKind};
 
-/// How much a match in each field counts, relative to one in the passage's words.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Weights {
-    pub(super) title: f32,
-    pub(super) heading: f32,
-    pub(super) words: f32,
-    pub(super) grams: f32,
-}
-
-/// Found by measuring; see `examples/beir_eval.rs`.
-pub(super) const WEIGHTS: Weights = Weights { title: 0.5, heading: 0.5, words: 1.0, grams: 0.3 };
+/// What a bigram counts where a word counts 1.
+const GRAM: f32 = 0.25;
 
 /// Most distinct terms of a question that are looked up; a pasted page is cut here.
 const MOST_TERMS: usize = 128;
@@ -34,19 +25,15 @@ const MOST_EXPANSIONS: usize = 256;
 pub(super) fn build(fields: &Fields, searcher: &Searcher, text: &str) -> tantivy::Result<Option<Box<dyn Query>>> {
     let terms = QuestionTerms::of(text);
     let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
-    for (term, count) in &terms.words {
-        for (field, weight) in
-            [(fields.title, WEIGHTS.title), (fields.heading, WEIGHTS.heading), (fields.words, WEIGHTS.words)]
-        {
-            clauses.push((Occur::Should, clause(field, term, weight * count)));
-        }
+    for term in &terms.words {
+        clauses.push((Occur::Should, clause(fields.words, term, 1.0)));
     }
-    for (term, count) in &terms.grams {
-        clauses.push((Occur::Should, clause(fields.grams, term, WEIGHTS.grams * count)));
+    for term in &terms.grams {
+        clauses.push((Occur::Should, clause(fields.grams, term, GRAM)));
     }
     if let Some(character) = &terms.lone_character {
         for term in beginning_with(searcher, fields.grams, character)? {
-            clauses.push((Occur::Should, clause(fields.grams, &term, WEIGHTS.grams)));
+            clauses.push((Occur::Should, clause(fields.grams, &term, GRAM)));
         }
     }
     Ok((!clauses.is_empty()).then(|| Box::new(BooleanQuery::new(clauses)) as Box<dyn Query>))
@@ -59,51 +46,46 @@ pub(super) fn within(query: Box<dyn Query>, fields: &Fields, collection: &str) -
     Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, Box::new(filter))]))
 }
 
-/// What of a question is looked up, each term with how often the question says it.
+/// What of a question is looked up. How often the question says a term does not count.
 #[derive(Debug, Default)]
 struct QuestionTerms {
-    words: Vec<(String, f32)>,
-    grams: Vec<(String, f32)>,
+    /// Without stop words, unless there is nothing else: they cost time, and would find what has nothing to do with
+    /// the question.
+    words: Vec<String>,
+    grams: Vec<String>,
     lone_character: Option<String>,
 }
 
 impl QuestionTerms {
     fn of(text: &str) -> Self {
         let tokens = analyzer::analyze(text);
-        let has_content = tokens.iter().any(|token| matches!(token.kind, TokenKind::Word | TokenKind::Compound));
-        let is_content = |token: &&Token| !has_content || token.kind != TokenKind::Stop;
-        let words = tokens.iter().filter(|token| token.kind != TokenKind::Gram).filter(is_content);
-        let words = counted(words.map(|token| token.term.as_str()));
-        let grams: Vec<&str> =
-            tokens.iter().filter(|token| token.kind == TokenKind::Gram).map(|token| token.term.as_str()).collect();
+        let of_kinds = |kinds: &[TokenKind]| -> Vec<&str> {
+            let tokens = tokens.iter().filter(|token| kinds.contains(&token.kind));
+            tokens.map(|token| token.term.as_str()).collect()
+        };
+        let mut words = of_kinds(&[TokenKind::Word, TokenKind::Compound]);
+        let has_content = !words.is_empty();
+        if !has_content {
+            words = of_kinds(&[TokenKind::Stop]);
+        }
+        let grams = of_kinds(&[TokenKind::Gram]);
         let lone_character = match grams[..] {
             [gram] if gram.chars().nth(1).is_none() && words.len() <= 1 => Some(gram.to_owned()),
             _ => None,
         };
         // A gram of kana is grammar, unless the question has nothing else.
         let pairs = || grams.iter().copied().filter(|gram| gram.chars().nth(1).is_some());
-        let mut telling = counted(pairs().filter(|gram| !gram.chars().all(analyzer::is_hiragana)));
+        let mut telling = distinct(pairs().filter(|gram| !gram.chars().all(analyzer::is_hiragana)));
         if telling.is_empty() && !has_content {
-            telling = counted(pairs());
+            telling = distinct(pairs());
         }
-        Self { words, grams: telling, lone_character }
+        Self { words: distinct(words.into_iter()), grams: telling, lone_character }
     }
 }
 
-fn counted<'a>(terms: impl Iterator<Item = &'a str>) -> Vec<(String, f32)> {
-    let mut counted: Vec<(String, f32)> = Vec::new();
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    for term in terms {
-        match places.get(term) {
-            Some(&place) => counted[place].1 += 1.0,
-            None if counted.len() < MOST_TERMS => {
-                places.insert(term, counted.len());
-                counted.push((term.to_owned(), 1.0));
-            }
-            None => {}
-        }
-    }
-    counted
+fn distinct<'a>(terms: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    terms.filter(|term| seen.insert(*term)).take(MOST_TERMS).map(str::to_owned).collect()
 }
 
 fn clause(field: Field, term: &str, weight: f32) -> Box<dyn Query> {
@@ -139,8 +121,8 @@ mod tests {
         #[track_caller]
         fn check(text: &str, words: &[&str], grams: &[&str], lone: Option<&str>) {
             let terms = QuestionTerms::of(text);
-            assert_eq!(terms.words.iter().map(|(term, _)| term.as_str()).collect::<Vec<_>>(), words, "{text:?}");
-            assert_eq!(terms.grams.iter().map(|(term, _)| term.as_str()).collect::<Vec<_>>(), grams, "{text:?}");
+            assert_eq!(terms.words, words, "{text:?}");
+            assert_eq!(terms.grams, grams, "{text:?}");
             assert_eq!(terms.lone_character.as_deref(), lone, "{text:?}");
         }
         check("What is the lift of a wing?", &["lift", "wing"], &[], None);

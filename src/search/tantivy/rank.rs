@@ -7,10 +7,11 @@ use tantivy::collector::TopDocs;
 use tantivy::columnar::Column;
 use tantivy::query::{EnableScoring, Query};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, DocSet, Score, Searcher, SegmentReader, TERMINATED, Term};
+use tantivy::{DocId, DocSet, Score, SegmentReader, TERMINATED, Term};
 use uuid::Uuid;
 
 use super::schema::Fields;
+use super::statistics::Snapshot;
 use crate::model::{DocumentId, PassageId};
 use crate::search::{DocumentHit, PassageHit};
 
@@ -26,16 +27,18 @@ const FEWEST_PASSAGES: usize = 100;
 /// The best documents for a query, best first, each with its best passages. Equal scores are ordered by id.
 pub(super) fn documents(
     fields: &Fields,
-    searcher: &Searcher,
+    snapshot: &Snapshot,
     query: &dyn Query,
     limit: usize,
     passages: usize,
 ) -> tantivy::Result<Vec<DocumentHit>> {
+    let searcher = &snapshot.searcher;
     let most = usize::try_from(searcher.num_docs()).unwrap_or(usize::MAX);
     let mut wanted = limit.saturating_mul(PASSAGES_A_DOCUMENT).max(FEWEST_PASSAGES);
     let mut ranked = loop {
         wanted = wanted.min(most).max(1);
-        let found = searcher.search(query, &TopDocs::with_limit(wanted).order_by_score())?;
+        let found =
+            searcher.search_with_statistics_provider(query, &TopDocs::with_limit(wanted).order_by_score(), snapshot)?;
         let exhausted = found.len() < wanted || wanted == most;
         let mut passages = Vec::with_capacity(found.len());
         for (segment, reader) in (0..).zip(searcher.segment_readers()) {
@@ -51,7 +54,7 @@ pub(super) fn documents(
     };
     ranked.truncate(limit);
     let documents: HashSet<DocumentId> = ranked.iter().map(|hit| hit.document_id).collect();
-    let mut ranked = self::ranked(passages_of(fields, searcher, query, &documents)?);
+    let mut ranked = self::ranked(passages_of(fields, snapshot, query, &documents)?);
     for hit in &mut ranked {
         hit.passages.truncate(passages.max(1));
     }
@@ -61,11 +64,12 @@ pub(super) fn documents(
 /// Every passage of some documents that a query finds, far down the list as it may be.
 fn passages_of(
     fields: &Fields,
-    searcher: &Searcher,
+    snapshot: &Snapshot,
     query: &dyn Query,
     documents: &HashSet<DocumentId>,
 ) -> tantivy::Result<Vec<PassageHit>> {
-    let weight = query.weight(EnableScoring::enabled_from_searcher(searcher))?;
+    let searcher = &snapshot.searcher;
+    let weight = query.weight(EnableScoring::enabled_from_statistics_provider(snapshot, searcher))?;
     let mut hits = Vec::new();
     for reader in searcher.segment_readers() {
         let entries = entries_of(fields, reader, documents)?;

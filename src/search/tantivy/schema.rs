@@ -11,6 +11,10 @@ use crate::search::analyzer::{self, TokenKind};
 /// Rises whenever the fields change; part of what makes an index readable.
 pub(super) const VERSION: u32 = 1;
 
+/// How often a word of the title counts as a word of each passage. One field for both, as in BM25F: a word that a
+/// title and its text share is then one word seen more often, and not two matches.
+const TITLE_REPEATS: usize = 3;
+
 /// The index's fields. An entry is a passage.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields {
@@ -24,11 +28,7 @@ pub(super) struct Fields {
     pub(super) ordinal: Field,
     /// The collection's name.
     pub(super) collection: Field,
-    /// Words of the title.
-    pub(super) title: Field,
-    /// Words of the headings above the passage.
-    pub(super) heading: Field,
-    /// Words of the passage.
+    /// Words of title, headings and passage.
     pub(super) words: Field,
     /// Bigrams of title, headings and passage.
     pub(super) grams: Field,
@@ -47,8 +47,6 @@ impl Fields {
             low: schema.add_u64_field("low", FAST),
             ordinal: schema.add_u64_field("ordinal", FAST),
             collection: schema.add_text_field("collection", STRING),
-            title: schema.add_text_field("title", terms.clone()),
-            heading: schema.add_text_field("heading", terms.clone()),
             words: schema.add_text_field("words", terms.clone()),
             grams: schema.add_text_field("grams", terms),
         };
@@ -71,10 +69,9 @@ impl Fields {
         entry.add_u64(self.low, low);
         entry.add_u64(self.ordinal, passage.id.ordinal.into());
         entry.add_text(self.collection, collection);
-        entry.add_pre_tokenized_text(self.title, indexed(&title.words));
-        entry.add_pre_tokenized_text(self.heading, indexed(&heading.words));
-        entry.add_pre_tokenized_text(self.words, indexed(&text.words));
-        entry.add_pre_tokenized_text(self.grams, indexed(&text.grams));
+        let words = title.words.iter().cycle().take(title.words.len() * TITLE_REPEATS);
+        entry.add_pre_tokenized_text(self.words, indexed(words.chain(&heading.words).chain(&text.words)));
+        entry.add_pre_tokenized_text(self.grams, indexed(title.grams.iter().chain(&heading.grams).chain(&text.grams)));
         entry
     }
 }
@@ -100,8 +97,7 @@ impl Terms {
 }
 
 /// Terms as tantivy takes them. Offsets are not kept in the index, so they stay empty.
-fn indexed(terms: &[String]) -> PreTokenizedString {
-    let tokens =
-        terms.iter().enumerate().map(|(position, term)| Token { position, text: term.clone(), ..Token::default() });
+fn indexed<'a>(terms: impl Iterator<Item = &'a String>) -> PreTokenizedString {
+    let tokens = terms.enumerate().map(|(position, term)| Token { position, text: term.clone(), ..Token::default() });
     PreTokenizedString { text: String::new(), tokens: tokens.collect() }
 }
