@@ -102,7 +102,7 @@ class AskPage {
     this.#record = null;
     this.#analyses = [];
     this.#writing = false;
-    this.#composer = composer((asked) => this.ask(asked), { compact: true });
+    this.#composer = composer((asked) => this.ask(asked), { compact: true, collection: this.#asked.collection });
     this.#composer.ready.catch(() => {});
     this.#view = new RecordView(question, documentLink);
     fill(this.#main, this.#composer.element, this.#view.element);

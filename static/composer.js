@@ -5,13 +5,13 @@ import { append, h } from "./dom.js";
 import { t } from "./i18n.js";
 
 /** The form. `onask({question, collection})` is called with a question that is not empty. */
-export function composer(onask, { compact = false } = {}) {
+export function composer(onask, { compact = false, collection = null } = {}) {
   const said = h("p", { class: "small bad-text", role: "alert", id: "ask-said" });
   const box = h("textarea", {
     id: "ask-box", rows: compact ? 1 : 3, placeholder: compact ? t("ask.another") : t("ask.placeholder"), maxlength: 8000,
     enterkeyhint: "send", "aria-describedby": "ask-hint ask-said", data: { testid: "ask-box" },
   });
-  const choice = h("select", { id: "ask-collection", data: { testid: "ask-collection" } }, h("option", { value: "", text: t("ask.everywhere") }));
+  const choice = h("select", { id: "ask-collection", "aria-label": t("ask.collection"), data: { testid: "ask-collection" } }, h("option", { value: "", text: t("ask.everywhere") }));
   const chooser = h("span", { class: "chooser", hidden: true }, h("label", { for: "ask-collection", text: t("ask.collection") }), choice);
   const form = h("form", { class: compact ? "composer compact" : "composer", data: { testid: "composer" } },
     h("label", { class: "unseen", for: "ask-box", text: t("ask.label") }), box,
@@ -48,6 +48,7 @@ export function composer(onask, { compact = false } = {}) {
   const ready = collections().then(({ names, total }) => {
     append(choice, names.map((name) => h("option", { value: name, text: name })));
     chooser.hidden = names.length < 2;
+    choose(choice, collection);
     return total;
   });
   return {
@@ -55,15 +56,18 @@ export function composer(onask, { compact = false } = {}) {
     /** Resolves to the number of documents that can be asked. */
     ready,
     /** Puts a question back, to be changed or sent again. */
-    write(question, collection) {
+    write(question, asked) {
       box.value = question;
-      if (collection && ![...choice.options].some((option) => option.value === collection)) {
-        choice.append(h("option", { value: collection, text: collection }));
-      }
-      choice.value = collection ?? "";
+      choose(choice, asked);
       grow();
       box.focus();
     },
     first: box,
   };
+}
+
+/** Chooses a collection even where no known document is in it; null stands for all. */
+function choose(choice, name) {
+  if (name && ![...choice.options].some((option) => option.value === name)) choice.append(h("option", { value: name, text: name }));
+  choice.value = name ?? "";
 }

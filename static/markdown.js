@@ -21,7 +21,7 @@ export class MarkdownView {
 
   /** Shows `source`; while it still grows, a mark or an emphasis cut in half at its end is held back or closed. */
   show(source, growing = false) {
-    const blocks = splitBlocks(growing ? closeTail(source) : source);
+    const blocks = withLevels(splitBlocks(growing ? closeTail(source) : source));
     let same = 0;
     while (same < blocks.length && same < this.#shown.length && blocks[same].source === this.#shown[same].source) same += 1;
     for (const old of this.#shown.slice(same)) old.node.remove();
@@ -35,6 +35,19 @@ export class MarkdownView {
     this.#element.replaceChildren();
     this.#shown = [];
   }
+}
+
+/** Gives top-level headings levels without gaps below the page's own two, whatever the model began with. */
+function withLevels(blocks) {
+  const open = [];
+  for (const block of blocks) {
+    if (block.kind !== "heading") continue;
+    const depth = heading.exec(block.lines[0])[1].length;
+    while (open.length && open.at(-1) >= depth) open.pop();
+    open.push(depth);
+    block.level = Math.min(open.length + 2, 6);
+  }
+  return blocks;
 }
 
 const fence = /^ {0,3}(`{3,}|~{3,})\s*([\w+#.-]*)/;
@@ -66,7 +79,8 @@ function splitBlocks(source) {
       while (at < lines.length && quote.test(lines[at])) at += 1;
       take("quote", from);
     } else if (item.test(line)) {
-      while (at < lines.length && continuesList(lines, at)) at += 1;
+      const ordered = isOrdered(line);
+      while (at < lines.length && continuesList(lines, at, ordered)) at += 1;
       take("list", from);
     } else if (line.includes("|") && divider.test(lines[at] ?? "") && (lines[at] ?? "").includes("-")) {
       while (at < lines.length && lines[at].includes("|")) at += 1;
@@ -82,15 +96,18 @@ function splitBlocks(source) {
 const startsBlock = (line) =>
   line.trim() === "" || fence.test(line) || heading.test(line) || rule.test(line) || quote.test(line) || item.test(line);
 
-function continuesList(lines, at) {
+const isOrdered = (line) => /\d/.test(item.exec(line)[2]);
+
+function continuesList(lines, at, ordered) {
   const line = lines[at];
-  if (line.trim() !== "") return item.test(line) || line.startsWith("  ") || !startsBlock(line);
+  const sameList = (other) => other.startsWith("  ") || (item.test(other) && isOrdered(other) === ordered);
+  if (line.trim() !== "") return sameList(line) || !startsBlock(line);
   // A blank line belongs to the list where the list goes on after it.
   const next = lines.slice(at + 1).find((later) => later.trim() !== "");
-  return next !== undefined && (item.test(next) || next.startsWith("  "));
+  return next !== undefined && sameList(next);
 }
 
-function blockNode({ kind, lines }, cite, depth) {
+function blockNode({ kind, lines, level }, cite, depth) {
   switch (kind) {
     case "code": {
       const opened = fence.exec(lines[0]);
@@ -98,9 +115,8 @@ function blockNode({ kind, lines }, cite, depth) {
       return h("pre", { tabindex: "0" }, h("code", { text: lines.slice(1, closed ? -1 : undefined).join("\n") }));
     }
     case "heading": {
-      const [, marks, text] = heading.exec(lines[0]);
-      // The page's own headings take the first two levels.
-      return h(`h${Math.min(marks.length + 2, 6)}`, {}, inline(text, cite));
+      const [, , text] = heading.exec(lines[0]);
+      return level ? h(`h${level}`, {}, inline(text, cite)) : h("p", {}, h("strong", {}, inline(text, cite)));
     }
     case "rule":
       return h("hr");

@@ -17,11 +17,13 @@ export class RecordView {
   #state = h("span", { class: "run-text", data: { testid: "run-state" } });
   #controls = h("span", { class: "run-controls" });
   #notes = h("div", { class: "notes", data: { testid: "notes" } });
+  #soon = h("p", { class: "soon", text: t("answer.soon") });
   #text = h("div", { class: "prose", data: { testid: "answer" } });
   #after = h("div", { class: "after", data: { testid: "facts" } });
   #markdown = new MarkdownView(this.#text, (number) => this.#chip(number));
 
   constructor(question, linkTo) {
+    this.#text.append(this.#soon);
     this.#question = question;
     this.#linkTo = linkTo;
     this.sources = new Sources(linkTo);
@@ -31,13 +33,14 @@ export class RecordView {
       h("div", { class: "columns" },
         this.sources.element,
         h("section", { class: "answer-part", "aria-labelledby": "answer-title" },
-          h("h2", { id: "answer-title", text: t("answer.title") }), this.#notes, this.#text, this.#after)));
+          h("h2", { id: "answer-title", text: t("answer.title") }), this.#text, this.#notes, this.#after)));
   }
 
   /** Empties the answer, before its events are replayed. */
   restart() {
     this.#answer = "";
     this.#markdown.clear();
+    this.#text.append(this.#soon);
     this.#notes.replaceChildren();
     this.#after.replaceChildren();
     this.element.dataset.status = "running";
@@ -58,6 +61,7 @@ export class RecordView {
     this.#answer += text;
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
+      this.#soon.remove();
       this.#markdown.show(this.#answer, true);
     });
   }
@@ -74,7 +78,8 @@ export class RecordView {
     // Marks become links now that their quotes are known, so every block is made anew.
     this.#markdown.clear();
     this.#markdown.show(this.#answer);
-    fill(this.#state, coverage(record.coverage));
+    this.#text.hidden = this.#answer === "";
+    fill(this.#state, coverage(record.coverage), verdict(record));
     this.controls();
     fill(this.#notes, notes(record));
     fill(this.#after, this.#citationList(record), facts(record), this.#copyButton(record));
@@ -84,6 +89,7 @@ export class RecordView {
   fail(problem, ...buttons) {
     this.element.dataset.status = "failed";
     this.sources.close();
+    this.#soon.remove();
     this.state("");
     this.controls();
     fill(this.#notes, note("bad", h("strong", { text: t("answer.failed") }), " ", explain(problem)),
@@ -141,7 +147,7 @@ export class RecordView {
 }
 
 function place(citation) {
-  return citation.page ? `${citation.title}, ${t("viewer.page", { n: citation.page })}` : citation.title;
+  return citation.page ? `${citation.title} · ${t("viewer.page", { n: citation.page })}` : citation.title;
 }
 
 function shorten(text, most = 220) {
@@ -164,6 +170,12 @@ function coverage(counts) {
   const total = t("coverage.total", { n: counts?.retrieved ?? 0 });
   const separator = document.documentElement.lang === "ja" ? ["：", "、"] : [": ", ", "];
   return h("span", { text: parts.length ? total + separator[0] + parts.join(separator[1]) : total, data: { testid: "coverage" } });
+}
+
+/** What must be known about an answer before it is read, on the line that is there already. */
+function verdict(record) {
+  const name = record.status === "partial" ? "partial" : record.mode === "extractive" && record.answer ? "extractive" : null;
+  return name ? h("span", { class: "verdict", text: t(`verdict.${name}`), data: { testid: "verdict" } }) : null;
 }
 
 function note(kind, ...content) {

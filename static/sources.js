@@ -28,7 +28,7 @@ export class Sources {
   add(id, title) {
     if (!id || this.#entries.has(id)) return;
     const entry = h("li", { data: { testid: "source", status: "reading", document: id } });
-    fill(entry, head(title || id, t("source.reading"), null), h("p", { class: "gist skeleton", "aria-hidden": "true" }));
+    fill(entry, h("div", { class: "lead" }, head(title || id, t("source.reading"), null), h("span", { class: "gist skeleton", "aria-hidden": "true" })));
     this.#entries.set(id, entry);
     this.#list.append(entry);
     this.element.hidden = false;
@@ -43,7 +43,7 @@ export class Sources {
     entry.dataset.status = analysis.status;
     const read = analysis.status === "ok" || analysis.status === "irrelevant";
     const details = h("details", { data: { testid: "source-details" } },
-      h("summary", {}, head(analysis.title, t(`source.${analysis.status}`), read ? analysis.relevance_score : null), gist(analysis)),
+      h("summary", { class: "lead" }, head(analysis.title, t(`source.${analysis.status}`), read ? analysis.relevance_score : null), gist(analysis)),
       h("div", { class: "more" }, this.#more(analysis)));
     details.open = open;
     fill(entry, details);
@@ -63,6 +63,7 @@ export class Sources {
   #more(analysis) {
     const nodes = [];
     if (analysis.status === "failed" || analysis.status === "timed_out") nodes.push(h("p", {}, why(analysis)));
+    if (analysis.status === "irrelevant" && !analysis.summary) nodes.push(h("p", { text: t("source.irrelevant-why") }));
     if (analysis.summary) nodes.push(h("p", { text: analysis.summary }));
     if (analysis.key_points?.length) {
       nodes.push(h("h3", { text: t("source.points") }), h("ul", {}, analysis.key_points.map((point) => h("li", { text: point }))));
@@ -107,7 +108,7 @@ function head(title, state, relevance) {
 function gist(analysis) {
   const line = h("span", { class: "gist", data: { testid: "source-gist" } });
   if (analysis.status === "failed" || analysis.status === "timed_out") return append(line, why(analysis));
-  return append(line, analysis.summary || analysis.key_points?.[0] || "");
+  return append(line, analysis.summary || analysis.key_points?.[0] || (analysis.status === "irrelevant" ? t("source.irrelevant-why") : ""));
 }
 
 const why = (analysis) => (analysis.error ? explain(analysis.error) : t("source.timed-out-why"));

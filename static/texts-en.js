@@ -35,6 +35,7 @@ export const en = {
   "run.finished-failed": "No answer could be made.",
 
   "answer.title": "Answer",
+  "answer.soon": "The answer will be written here once the documents have been read.",
   "answer.copy": "Copy with sources",
   "answer.copied": "Copied",
   "answer.copy-failed": "The browser did not allow copying. Select the text instead.",
@@ -52,6 +53,9 @@ export const en = {
   "mode.extractive": "Put together from sentences of your documents, without a language model.",
   "mode.extractive-how": "Set DOKKAI_LLM_API_KEY (and, for another provider, DOKKAI_LLM_BASE_URL) and restart the server to get written answers.",
   "mode.fallback": "The language models could not be used, so these are sentences of your documents:",
+
+  "verdict.partial": "Incomplete answer",
+  "verdict.extractive": "Without a language model",
 
   "coverage.total": { one: "{n} document", other: "{n} documents" },
   "coverage.used": "{n} used",
@@ -78,6 +82,7 @@ export const en = {
   "source.timed_out": "Out of time",
   "source.not-read": "Not read",
   "source.relevance": "Relevance of {title}",
+  "source.irrelevant-why": "Says nothing about this question.",
   "source.timed-out-why": "The time for this question ran out before this document was read.",
   "source.open": "Open the document",
   "source.quotes": "Quotes",
@@ -107,7 +112,7 @@ export const en = {
   "documents.retry": "Try again",
   "documents.delete": "Delete",
   "documents.delete-one": "Delete “{title}”",
-  "documents.retry-one": "Try “{title}” again",
+  "documents.retry-one": "Try again: “{title}”",
   "documents.delete-title": "Delete this document?",
   "documents.delete-text": "“{title}” will be removed from searches and new answers. This cannot be undone.",
   "documents.deleted": "Deleted",

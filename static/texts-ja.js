@@ -34,6 +34,7 @@ export const ja = {
   "run.finished-failed": "回答を作成できませんでした。",
 
   "answer.title": "回答",
+  "answer.soon": "文書を読み終えると、ここに回答が書かれていきます。",
   "answer.copy": "出典つきでコピー",
   "answer.copied": "コピーしました",
   "answer.copy-failed": "ブラウザーがコピーを許可しませんでした。文章を選択してコピーしてください。",
@@ -51,6 +52,9 @@ export const ja = {
   "mode.extractive": "言語モデルを使わず、文書の文を抜き出したものです。",
   "mode.extractive-how": "文章としての回答を得るには、DOKKAI_LLM_API_KEY（別の提供元なら DOKKAI_LLM_BASE_URL も）を設定し、サーバーを再起動してください。",
   "mode.fallback": "言語モデルを利用できなかったため、文書の文を抜き出しました。",
+
+  "verdict.partial": "不完全な回答",
+  "verdict.extractive": "言語モデルなし",
 
   "coverage.total": "文書 {n} 件",
   "coverage.used": "使用 {n}",
@@ -77,6 +81,7 @@ export const ja = {
   "source.timed_out": "時間切れ",
   "source.not-read": "未読",
   "source.relevance": "「{title}」の関連度",
+  "source.irrelevant-why": "この質問に関わる記述はありません。",
   "source.timed-out-why": "この文書を読み終える前に、質問の制限時間に達しました。",
   "source.open": "文書を開く",
   "source.quotes": "引用",

@@ -80,7 +80,7 @@ async function load(view, place, quote) {
 }
 
 function frame(title, buttons) {
-  return h("header", { class: "viewer-head" },
+  return h("div", { class: "viewer-head" },
     h("h2", { id: "viewer-title", text: title, tabindex: "-1" }),
     h("div", { class: "buttons" }, buttons,
       h("button", { type: "button", class: "plain", text: t("viewer.close"), onclick: () => open?.dialog.close(), data: { testid: "viewer-close" } })));
