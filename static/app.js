@@ -14,6 +14,11 @@ const main = document.getElementById("main");
 let shown = { path: null, leave: null, update: null };
 
 labelPage();
+// The address belongs to the router, so the skip link moves the focus by itself.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 onroute(show, (path) => (shown.path = path));
 show(current(), "loaded");
 

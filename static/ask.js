@@ -200,7 +200,7 @@ class AskPage {
       this.#id = record.id;
       take(`#/ask/${encodeURIComponent(record.id)}`);
     }
-    this.#view.finish(record);
+    this.#view.finish(record, aloud);
     if (record.status === "failed") this.#view.controls(this.#againButton());
     if (!aloud) return;
     announce(t(record.status === "no_evidence" ? "run.finished-none" : record.status === "failed" ? "run.finished-failed" : "run.finished"));

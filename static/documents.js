@@ -92,9 +92,18 @@ class DocumentsPage {
     this.#box.value = q ?? "";
     this.#hits.hidden = !q;
     this.#listing.hidden = Boolean(q);
+    this.#count.hidden = Boolean(q);
+    this.#status.hidden = Boolean(q);
     if (!q) return;
     this.#searching = new AbortController();
-    showHits(this.#hits, q, collection, this.#searching.signal);
+    const clear = h("button", {
+      type: "button", class: "plain", text: t("documents.clear"), data: { testid: "search-clear" },
+      onclick: () => {
+        swap(withQuery({ q: null }));
+        this.#box.focus();
+      },
+    });
+    showHits(this.#hits, q, collection, clear, this.#searching.signal);
   }
 
   #query(cursor = null) {

@@ -67,7 +67,9 @@ export class RecordView {
   }
 
   /** The finished record. */
-  finish(record) {
+  finish(record, watched = true) {
+    // Entries that nobody watched filling in need no room kept for what might have come.
+    this.element.classList.toggle("settled", !watched);
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     this.#answer = record.answer ?? "";
@@ -110,11 +112,16 @@ export class RecordView {
       data: { testid: "citation", marker: number },
     }, String(number));
     const holder = h("span", { class: "cite" }, chip, preview);
-    const placePreview = () => keepInView(holder, preview);
-    holder.addEventListener("pointerenter", placePreview);
-    chip.addEventListener("focus", placePreview);
-    holder.addEventListener("keydown", (event) => event.key === "Escape" && holder.classList.add("hushed"));
-    for (const leave of ["pointerleave", "focusout"]) holder.addEventListener(leave, () => holder.classList.remove("hushed"));
+    const hush = () => holder.classList.add("hushed");
+    const show = () => {
+      holder.classList.remove("hushed");
+      placeBeside(chip, preview);
+      // It is placed in the window, so it would stay behind when what it belongs to moves.
+      window.addEventListener("scroll", hush, { once: true, capture: true, passive: true });
+    };
+    holder.addEventListener("pointerenter", show);
+    chip.addEventListener("focus", show);
+    holder.addEventListener("keydown", (event) => event.key === "Escape" && hush());
     return holder;
   }
 
@@ -156,11 +163,13 @@ function shorten(text, most = 220) {
   return characters.length > most ? `${characters.slice(0, most).join("")}…` : plain;
 }
 
-function keepInView(holder, preview) {
-  preview.style.insetInlineStart = "0px";
-  const { left } = holder.getBoundingClientRect();
+/** Puts a preview above its mark, or below where there is no room, inside the window. */
+function placeBeside(chip, preview) {
+  const mark = chip.getBoundingClientRect();
   const room = document.documentElement.clientWidth - 16 - preview.offsetWidth;
-  preview.style.insetInlineStart = `${Math.min(0, Math.max(room, 16) - left)}px`;
+  const above = mark.top - preview.offsetHeight - 6;
+  preview.style.left = `${Math.max(16, Math.min(mark.left, room))}px`;
+  preview.style.top = `${above >= 8 ? above : mark.bottom + 6}px`;
 }
 
 function coverage(counts) {

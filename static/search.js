@@ -9,18 +9,18 @@ import { cutAtHighlights } from "./scalars.js";
 
 const around = 140;
 
-/** Shows the hits for `q` in `element`. Resolves when they stand there; an aborted search leaves it as it is. */
-export async function showHits(element, q, collection, signal) {
+/** Shows the hits for `q` in `element`, with `clear` beside their number. An aborted search leaves the element as it is. */
+export async function showHits(element, q, collection, clear, signal) {
   fill(element, h("p", { class: "quiet", text: t("common.loading") }));
   try {
     const answer = await get("/api/search", { q, collection, limit: 20 }, signal);
     const summary = answer.hits.length === 0 ? t("documents.no-hits")
       : t("documents.hits", { n: answer.hits.length, time: duration(answer.took_ms ?? 0) });
-    fill(element, h("p", { class: "quiet", text: summary, data: { testid: "search-summary" } }),
+    fill(element, h("div", { class: "search-head" }, h("p", { class: "quiet", text: summary, data: { testid: "search-summary" } }), clear),
       h("ol", { class: "hits", data: { testid: "hits" } }, answer.hits.map(hit)));
     announce(summary);
   } catch (error) {
-    if (error.name !== "AbortError") fill(element, h("p", { class: "note bad", role: "alert" }, explain(error)));
+    if (error.name !== "AbortError") fill(element, h("p", { class: "note bad", role: "alert" }, explain(error)), clear);
   }
 }
 

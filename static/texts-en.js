@@ -142,7 +142,7 @@ export const en = {
 
   "viewer.loading": "Opening the document…",
   "viewer.close": "Close",
-  "viewer.original": "Download the original",
+  "viewer.original": "Original file",
   "viewer.page": "p. {n}",
   "viewer.not-ready": "The text is not extracted yet.",
   "viewer.moved": "The document has changed since; the quote stands elsewhere in it now.",
@@ -156,7 +156,7 @@ export const en = {
   "viewer.language": "Language",
   "viewer.source": "Source",
   "viewer.added": "Added",
-  "viewer.quote": "Back to the quote",
+  "viewer.quote": "Quote",
 
   "activity.title": "Activity",
   "activity.none": "No questions yet. Every question and its answer is kept here.",

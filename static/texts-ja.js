@@ -141,7 +141,7 @@ export const ja = {
 
   "viewer.loading": "文書を開いています…",
   "viewer.close": "閉じる",
-  "viewer.original": "元のファイルをダウンロード",
+  "viewer.original": "元のファイル",
   "viewer.page": "{n} ページ",
   "viewer.not-ready": "本文はまだ取り出されていません。",
   "viewer.moved": "文書がその後変更され、引用は別の位置に移っています。",
@@ -155,7 +155,7 @@ export const ja = {
   "viewer.language": "言語",
   "viewer.source": "出所",
   "viewer.added": "追加",
-  "viewer.quote": "引用箇所へ戻る",
+  "viewer.quote": "引用箇所",
 
   "activity.title": "履歴",
   "activity.none": "質問はまだありません。質問と回答はすべてここに残ります。",
