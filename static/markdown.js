@@ -51,7 +51,7 @@ function withLevels(blocks) {
 }
 
 const fence = /^ {0,3}(`{3,}|~{3,})\s*([\w+#.-]*)/;
-const heading = /^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$/;
+const heading = /^ {0,3}(#{1,6})\s+(.*)$/;
 const item = /^(\s*)([-*+•]|\d{1,9}[.)])\s+(.*)$/;
 const rule = /^ {0,3}([-*_])(\s*\1){2,}\s*$/;
 const quote = /^ {0,3}>\s?/;
@@ -115,7 +115,7 @@ function blockNode({ kind, lines, level }, cite, depth) {
       return h("pre", { tabindex: "0" }, h("code", { text: lines.slice(1, closed ? -1 : undefined).join("\n") }));
     }
     case "heading": {
-      const [, , text] = heading.exec(lines[0]);
+      const text = withoutClosing(heading.exec(lines[0])[2]);
       return level ? h(`h${level}`, {}, inline(text, cite)) : h("p", {}, h("strong", {}, inline(text, cite)));
     }
     case "rule":
@@ -129,6 +129,14 @@ function blockNode({ kind, lines, level }, cite, depth) {
     default:
       return h("p", {}, paragraph(lines, cite));
   }
+}
+
+/** A heading's text without the `#`s that may close it. A loop, since a pattern would try every place in a long run. */
+function withoutClosing(text) {
+  const whole = text.trim();
+  let end = whole.length;
+  while (whole[end - 1] === "#") end -= 1;
+  return end === 0 || /\s/.test(whole[end - 1]) ? whole.slice(0, end).trimEnd() : whole;
 }
 
 function children(lines, cite, depth) {
@@ -173,7 +181,7 @@ function tableNode(lines, cite) {
 function paragraph(lines, cite) {
   let text = lines[0].trimStart();
   for (const line of lines.slice(1)) {
-    if (/( {2}|\\)$/.test(text)) text = `${text.replace(/( +|\\)$/, "")}\n${line.trimStart()}`;
+    if (text.endsWith("  ") || text.endsWith("\\")) text = `${text.endsWith("\\") ? text.slice(0, -1) : text.trimEnd()}\n${line.trimStart()}`;
     else text = joinLines(text, line.trim());
   }
   return inline(text.trimEnd(), cite);
@@ -271,6 +279,8 @@ function emphasis(text, at, cite, depth) {
       close += 1;
       continue;
     }
+    // Of a longer run the last signs close, so that `***x***` is both.
+    while (run === 2 && text[close + 2] === sign) close += 1;
     if (/\s/.test(text[close - 1]) || (sign === "_" && /\w/.test(text[close + run] ?? ""))) continue;
     const tag = sign === "~" ? "del" : run === 2 ? "strong" : "em";
     return { node: h(tag, {}, inline(text.slice(start, close), cite, depth + 1)), end: close + run };

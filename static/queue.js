@@ -87,7 +87,7 @@ async function send(item) {
     item.error = document.error;
     item.state = document.duplicate && document.status !== "failed" ? "duplicate" : document.status;
     // Sent and stored: the bytes need not stay in memory.
-    item.file = { name: item.file.name };
+    if (item.id) item.file = { name: item.file.name };
     forgetCollections();
   } catch (error) {
     item.error = error;

@@ -75,6 +75,8 @@ async function load(view, place, quote) {
   const { range, note } = locate(whole, place, quote);
   if (note) fill(said, h("p", { class: "note part", text: t(note), data: { testid: "viewer-note" } }), note === "viewer.gone" ? h("blockquote", { text: quote }) : null);
   fill(body, chunks(whole).map(([from, to]) => chunkNode(whole, from, to, range)));
+  // Arrow keys scroll the text at once.
+  body.focus({ preventScroll: true });
   const mark = body.querySelector("mark");
   if (mark) reveal(dialog, mark);
 }
