@@ -105,6 +105,7 @@ class AskPage {
     this.#composer = composer((asked) => this.ask(asked), { compact: true, collection: this.#asked.collection });
     this.#composer.ready.catch(() => {});
     this.#view = new RecordView(question, documentLink);
+    document.title = `${Array.from(question).slice(0, 60).join("")} · 読解 dokkai`;
     fill(this.#main, this.#composer.element, this.#view.element);
   }
 

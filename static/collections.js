@@ -13,7 +13,7 @@ export async function collections() {
   let total = 0;
   let cursor = null;
   for (let page = 0; page < pagesRead; page += 1) {
-    const answer = await get("/api/documents", { limit: 100, cursor });
+    const answer = await get("/api/documents", { limit: 50, cursor });
     total = answer.total ?? Math.max(total, answer.documents.length);
     for (const document of answer.documents) if (document.collection) names.add(document.collection);
     cursor = answer.next_cursor;

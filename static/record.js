@@ -13,6 +13,7 @@ export class RecordView {
   #linkTo;
   #citations = new Map();
   #answer = "";
+  #previews = 0;
   #frame = 0;
   #state = h("span", { class: "run-text", data: { testid: "run-state" } });
   #controls = h("span", { class: "run-controls" });
@@ -101,14 +102,15 @@ export class RecordView {
   #chip(number) {
     const citation = this.#citations.get(number);
     if (!citation) return h("span", { class: "chip waiting", text: String(number) });
-    const preview = h("span", { class: "preview", role: "tooltip" },
+    const id = `quote-${(this.#previews += 1)}`;
+    const preview = h("span", { class: "preview", role: "tooltip", id },
       h("span", { class: "preview-quote", text: shorten(citation.quote) }),
       h("span", { class: "preview-title", text: place(citation) }),
       citation.verified ? null : h("span", { class: "preview-title", text: t("answer.not-verified") }));
     const chip = h("a", {
       class: citation.verified ? "chip" : "chip doubtful",
       href: this.#linkTo(citation.document_id, citation.start, citation.end),
-      "aria-label": t("answer.cite", { n: number, title: citation.title }),
+      "aria-label": t("answer.cite", { n: number, title: citation.title }), "aria-describedby": id,
       data: { testid: "citation", marker: number },
     }, String(number));
     const holder = h("span", { class: "cite" }, chip, preview);

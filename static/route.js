@@ -23,11 +23,6 @@ export function take(hash) {
   renamed(current().path);
 }
 
-/** Goes to another address. */
-export function go(hash) {
-  location.hash = hash;
-}
-
 /** Changes the address in place and shows what it names. */
 export function swap(hash) {
   history.replaceState(null, "", hash);

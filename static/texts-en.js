@@ -74,7 +74,6 @@ export const en = {
   "facts.time-parts": "search {retrieval}, reading {analysis}, writing {synthesis}",
 
   "source.title": "Documents read",
-  "source.waiting": "Waiting",
   "source.reading": "Reading…",
   "source.ok": "Relevant",
   "source.irrelevant": "Not relevant",
@@ -90,7 +89,6 @@ export const en = {
   "source.dropped": { one: "{n} quote that does not stand in the text was dropped.", other: "{n} quotes that do not stand in the text were dropped." },
   "source.cached": "from an earlier analysis",
   "source.attempts": { one: "{n} attempt", other: "{n} attempts" },
-  "source.details": "Details",
 
   "documents.title": "Documents",
   "documents.drop": "Drop files or folders here",
@@ -171,7 +169,6 @@ export const en = {
   "key.label": "API key",
   "key.remember": "Remember on this device",
   "key.save": "Continue",
-  "key.missing": "Reload the page to enter an API key.",
 
   "common.cancel": "Cancel",
   "common.retry": "Try again",

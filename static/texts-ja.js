@@ -73,7 +73,6 @@ export const ja = {
   "facts.time-parts": "検索 {retrieval}・読解 {analysis}・執筆 {synthesis}",
 
   "source.title": "読んだ文書",
-  "source.waiting": "待機中",
   "source.reading": "読解中…",
   "source.ok": "関連あり",
   "source.irrelevant": "関連なし",
@@ -89,7 +88,6 @@ export const ja = {
   "source.dropped": "本文に存在しない引用 {n} 件を除外しました。",
   "source.cached": "以前の読解を再利用",
   "source.attempts": "試行 {n} 回",
-  "source.details": "詳細",
 
   "documents.title": "文書",
   "documents.drop": "ここにファイルやフォルダーをドロップ",
@@ -170,7 +168,6 @@ export const ja = {
   "key.label": "API キー",
   "key.remember": "この端末に保存する",
   "key.save": "続ける",
-  "key.missing": "API キーを入力するには、ページを再読み込みしてください。",
 
   "common.cancel": "キャンセル",
   "common.retry": "再試行",
