@@ -9,12 +9,6 @@ export function indexOfScalar(text, offset) {
   return index;
 }
 
-/** The part of `text` between two scalar offsets. */
-export function sliceScalars(text, start, end) {
-  const from = indexOfScalar(text, start);
-  return text.slice(from, from + indexOfScalar(text.slice(from, from + (end - start) * 2), end - start));
-}
-
 /** Cuts `text` at highlights (pairs of scalar offsets) into `{text, marked}` parts; overlaps are merged. */
 export function cutAtHighlights(text, highlights) {
   const parts = [];

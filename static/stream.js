@@ -36,7 +36,7 @@ export async function follow(path, options, onevent) {
 }
 
 /** Cuts text, in pieces of any size, into events; comments and events without data are skipped. */
-export class EventParser {
+class EventParser {
   #rest = "";
   #name = "message";
   #data = [];
