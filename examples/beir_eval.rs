@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         _ => None,
     };
     let scratch = tempfile::tempdir()?;
-    let search = TantivySearch::open(scratch.path())?;
+    let search = TantivySearch::open(scratch.path(), "evaluation")?;
     let corpus: Vec<Entry> = read(&folder.join("corpus.jsonl"))?;
     let begun = Instant::now();
     let passages = index(&search, &corpus).await?;

@@ -87,6 +87,8 @@ codes! {
     /// No upstream is configured.
     NoUpstream = "no_upstream",
 
+    /// More questions are running than the server takes on.
+    Overloaded = "overloaded",
     /// The server is stopping.
     ShuttingDown = "shutting_down",
     /// The server stopped before it finished this.
@@ -130,4 +132,15 @@ impl Problem {
     pub fn at(self, param: &str) -> Self {
         Self { param: Some(param.to_owned()), ..self }
     }
+}
+
+/// Refuses a field that is longer than anybody means.
+///
+/// # Errors
+/// `invalid_parameter`, naming the field.
+pub fn check_length(param: &str, text: &str, most: usize) -> Result<(), Problem> {
+    if text.chars().count() > most {
+        return Err(Problem::parameter(param, format!("{param} must not be longer than {most} characters")));
+    }
+    Ok(())
 }

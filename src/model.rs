@@ -436,6 +436,9 @@ pub struct QuestionRecord {
     pub answer: String,
     /// What the marks stand for, in the order of their numbers.
     pub citations: Vec<Citation>,
+    /// The documents that were found, best first.
+    #[serde(default)]
+    pub retrieved: Vec<RetrievedDocument>,
     /// One entry for each retrieved document, best first.
     pub analyses: Vec<Analysis>,
     /// How many documents ended how.
@@ -459,4 +462,39 @@ pub struct QuestionRecord {
     /// When it was accepted.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+}
+
+/// A document that retrieval offered for a question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RetrievedDocument {
+    /// The document.
+    pub document_id: DocumentId,
+    /// Its title.
+    pub title: String,
+    /// Comparable within one question only.
+    pub score: f32,
+}
+
+/// What happens to a question, in order; the last is `Done` or `Error`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The question is stored.
+    Accepted(QuestionId),
+    /// The documents that will be analysed, best first.
+    Retrieval(Vec<RetrievedDocument>),
+    /// One document's analysis.
+    Analysis(Box<Analysis>),
+    /// A further stretch of the answer.
+    Delta(String),
+    /// The finished record.
+    Done(Box<QuestionRecord>),
+    /// The question failed, and not even a record of it could be kept.
+    Error(Problem),
+}
+
+impl Event {
+    /// Whether nothing follows.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Done(_) | Self::Error(_))
+    }
 }

@@ -60,3 +60,7 @@ CREATE TABLE changes (
     seq         INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     document_id BLOB    NOT NULL UNIQUE
 );
+
+-- Names this database's log, so that an index of another database (whose numbers mean other changes) is noticed.
+CREATE TABLE log_name (name BLOB NOT NULL PRIMARY KEY);
+INSERT INTO log_name VALUES (randomblob(16));

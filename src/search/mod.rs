@@ -101,6 +101,9 @@ pub trait Search: Send + Sync {
     /// made by another version of the analyser and has therefore been emptied.
     async fn applied(&self) -> Result<u64, SearchError>;
 
+    /// Empties the index, so that `applied` is 0 again.
+    async fn clear(&self) -> Result<(), SearchError>;
+
     /// The best documents for a question, best first. A question without a single term finds nothing.
     async fn search(&self, query: SearchQuery) -> Result<Vec<DocumentHit>, SearchError>;
 }

@@ -41,26 +41,30 @@ struct Inner {
     /// None after a failed write, which leaves a writer unusable; the next write makes a new one.
     writer: Mutex<Option<IndexWriter>>,
     applied: AtomicU64,
+    /// Names the change log that is applied.
+    log: String,
 }
 
 /// What a commit says of itself.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Payload {
     seq: u64,
+    #[serde(default)]
+    log: String,
     analyzer: u32,
     schema: u32,
 }
 
 impl TantivySearch {
-    /// Opens the index in `directory`, which is made if it is missing and emptied if its index is damaged or of
-    /// another version. Blocks: reads the whole index once to find damage.
+    /// Opens the index of the change log named `log` in `directory`, which is made if it is missing and emptied if its
+    /// index is damaged, of another version or of another log. Blocks: reads the whole index once to find damage.
     ///
     /// # Errors
     ///
     /// The directory cannot be written, or another process holds the index.
-    pub fn open(directory: &Path) -> Result<Self, SearchError> {
+    pub fn open(directory: &Path, log: &str) -> Result<Self, SearchError> {
         fs::create_dir_all(directory).map_err(unavailable)?;
-        match Inner::open(directory) {
+        match Inner::open(directory, log) {
             Ok(inner) => return Ok(Self { inner: Arc::new(inner) }),
             Err(Unusable::Held(error)) => return Err(error),
             Err(Unusable::New) => {}
@@ -68,14 +72,14 @@ impl TantivySearch {
                 tracing::warn!(reason, "the index is not usable and will be built again");
             }
         }
-        Self::create(directory).map(|inner| Self { inner: Arc::new(inner) })
+        Self::create(directory, log).map(|inner| Self { inner: Arc::new(inner) })
     }
 
-    fn create(directory: &Path) -> Result<Inner, SearchError> {
-        clear(directory).map_err(unavailable)?;
+    fn create(directory: &Path, log: &str) -> Result<Inner, SearchError> {
+        remove_files(directory).map_err(unavailable)?;
         let (schema, fields) = Fields::new();
         let index = Index::create_in_dir(directory, schema).map_err(unavailable)?;
-        Inner::new(index, fields, 0).map_err(unavailable)
+        Inner::new(index, fields, log, 0).map_err(unavailable)
     }
 }
 
@@ -87,6 +91,10 @@ impl Search for TantivySearch {
 
     async fn applied(&self) -> Result<u64, SearchError> {
         Ok(self.inner.applied.load(Ordering::Acquire))
+    }
+
+    async fn clear(&self) -> Result<(), SearchError> {
+        self.blocking(Inner::clear).await
     }
 
     async fn search(&self, query: SearchQuery) -> Result<Vec<DocumentHit>, SearchError> {
@@ -120,11 +128,12 @@ enum Unusable {
 }
 
 impl Inner {
-    fn new(index: Index, fields: Fields, applied: u64) -> ::tantivy::Result<Self> {
+    fn new(index: Index, fields: Fields, log: &str, applied: u64) -> ::tantivy::Result<Self> {
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let writer = Mutex::new(Some(Self::writer(&index)?));
         let snapshot = RwLock::new(Arc::new(Snapshot::new(reader.searcher(), fields)?));
-        Ok(Self { fields, index, reader, snapshot, writer, applied: AtomicU64::new(applied) })
+        let applied = AtomicU64::new(applied);
+        Ok(Self { fields, index, reader, snapshot, writer, applied, log: log.to_owned() })
     }
 
     fn writer(index: &Index) -> ::tantivy::Result<IndexWriter> {
@@ -132,7 +141,7 @@ impl Inner {
         index.writer_with_num_threads(1, WRITER_BYTES)
     }
 
-    fn open(directory: &Path) -> Result<Self, Unusable> {
+    fn open(directory: &Path, log: &str) -> Result<Self, Unusable> {
         let discard = |error: TantivyError| Unusable::Discard(error.to_string());
         if !directory.join("meta.json").exists() {
             return Err(Unusable::New);
@@ -141,15 +150,21 @@ impl Inner {
         let (schema, fields) = Fields::new();
         let payload = index.load_metas().map_err(discard)?.payload;
         let payload: Option<Payload> = payload.and_then(|payload| serde_json::from_str(&payload).ok());
+        if payload.is_none() && index.load_metas().map_err(discard)?.segments.is_empty() {
+            return Err(Unusable::New);
+        }
         let versions = payload.as_ref().map(|payload| (payload.analyzer, payload.schema));
         if index.schema() != schema || versions != Some((analyzer::VERSION, schema::VERSION)) {
             return Err(Unusable::Discard("another version made it".to_owned()));
+        }
+        if payload.as_ref().is_none_or(|payload| payload.log != log) {
+            return Err(Unusable::Discard("it belongs to another database".to_owned()));
         }
         let damaged = index.validate_checksum().map_err(discard)?;
         if !damaged.is_empty() {
             return Err(Unusable::Discard(format!("{} of its files are damaged", damaged.len())));
         }
-        Self::new(index, fields, payload.map_or(0, |payload| payload.seq)).map_err(|error| {
+        Self::new(index, fields, log, payload.map_or(0, |payload| payload.seq)).map_err(|error| {
             if matches!(error, TantivyError::LockFailure(..)) {
                 Unusable::Held(unavailable(error))
             } else {
@@ -170,7 +185,26 @@ impl Inner {
         for change in changes {
             self.write(&writer, change)?;
         }
-        let payload = Payload { seq: last, analyzer: analyzer::VERSION, schema: schema::VERSION };
+        self.commit(&mut writer, last)?;
+        *slot = Some(writer);
+        Ok(())
+    }
+
+    fn clear(&self) -> ::tantivy::Result<()> {
+        let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = match slot.take() {
+            Some(writer) => writer,
+            None => Self::writer(&self.index)?,
+        };
+        writer.delete_all_documents()?;
+        self.commit(&mut writer, 0)?;
+        *slot = Some(writer);
+        Ok(())
+    }
+
+    /// Makes what was written durable and searchable, and remembers how far the log is applied.
+    fn commit(&self, writer: &mut IndexWriter, seq: u64) -> ::tantivy::Result<()> {
+        let payload = Payload { seq, log: self.log.clone(), analyzer: analyzer::VERSION, schema: schema::VERSION };
         let mut commit = writer.prepare_commit()?;
         commit.set_payload(
             &serde_json::to_string(&payload).map_err(|error| TantivyError::InternalError(error.to_string()))?,
@@ -179,8 +213,7 @@ impl Inner {
         self.reader.reload()?;
         let snapshot = Arc::new(Snapshot::new(self.reader.searcher(), self.fields)?);
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
-        self.applied.store(last, Ordering::Release);
-        *slot = Some(writer);
+        self.applied.store(seq, Ordering::Release);
         Ok(())
     }
 
@@ -213,7 +246,7 @@ impl Inner {
 }
 
 /// Removes an index's files, and nothing that tantivy would not have written.
-fn clear(directory: &Path) -> std::io::Result<()> {
+fn remove_files(directory: &Path) -> std::io::Result<()> {
     // First what makes it an index: a crash half-way through must not leave half of one.
     for first in ["meta.json", ".managed.json"] {
         match fs::remove_file(directory.join(first)) {

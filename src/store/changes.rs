@@ -34,6 +34,9 @@ pub trait ChangeLog: Send + Sync {
     /// `passages` passages.
     async fn changes_after(&self, seq: u64, passages: usize) -> Result<Vec<LoggedChange>, StoreError>;
 
+    /// Names this log for ever: an index that follows another one must not be taken for this one's.
+    async fn log_name(&self) -> Result<String, StoreError>;
+
     /// The last entry of the change log; 0 for none.
     async fn last_change(&self) -> Result<u64, StoreError>;
 

@@ -126,6 +126,10 @@ pub trait DocumentStore: Send + Sync {
     /// The extracted text; `None` before extraction.
     async fn text(&self, id: DocumentId) -> Result<Option<String>, StoreError>;
 
+    /// The characters from `range.start` to `range.end` of the extracted text; fewer where it is shorter, none where
+    /// there is no text.
+    async fn text_range(&self, id: DocumentId, range: Range<usize>) -> Result<String, StoreError>;
+
     /// The original bytes and the uploaded file's name.
     async fn original(&self, id: DocumentId) -> Result<(Bytes, Option<String>), StoreError>;
 

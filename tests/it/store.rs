@@ -128,6 +128,9 @@ async fn a_document_is_ready_only_when_the_index_has_its_change() {
     assert_eq!((document.status, document.passages), (DocumentStatus::Ready, 2));
     assert_eq!((document.title.as_str(), document.language.as_deref()), ("Found title", Some("ja")));
     assert_eq!(store.text(id).await.unwrap().as_deref(), Some("一つ。二つ。"));
+    assert_eq!(store.text_range(id, 1..4).await.unwrap(), "つ。二");
+    assert_eq!(store.text_range(id, 4..99).await.unwrap(), "つ。");
+    assert_eq!(store.text_range(id, 9..12).await.unwrap(), "");
     let passages = store.passage_range(id, 1..9).await.unwrap();
     assert_eq!((passages[0].text.as_str(), passages[0].start, passages[0].end), ("二つ。", 3, 6));
     assert_eq!(store.passages(&[passages[0].id]).await.unwrap(), passages);

@@ -33,6 +33,10 @@ impl ChangeLog for SqliteStore {
         Ok(changes)
     }
 
+    async fn log_name(&self) -> Result<String, StoreError> {
+        Ok(sqlx::query_scalar("SELECT lower(hex(name)) FROM log_name").fetch_one(&self.readers).await?)
+    }
+
     async fn last_change(&self) -> Result<u64, StoreError> {
         let seq: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM changes").fetch_one(&self.readers).await?;
         from_i64(seq.unwrap_or(0))

@@ -186,6 +186,17 @@ impl DocumentStore for SqliteStore {
         row.map(|(text,)| text).ok_or(StoreError::DocumentNotFound)
     }
 
+    async fn text_range(&self, id: DocumentId, range: Range<usize>) -> Result<String, StoreError> {
+        // SQLite counts the characters of a text from 1.
+        let text: Option<String> = sqlx::query_scalar("SELECT substr(text, ? + 1, ?) FROM texts WHERE document_id = ?")
+            .bind(to_i64(range.start))
+            .bind(to_i64(range.end.saturating_sub(range.start)))
+            .bind(id.0)
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(text.unwrap_or_default())
+    }
+
     async fn original(&self, id: DocumentId) -> Result<(Bytes, Option<String>), StoreError> {
         let row: Option<(Vec<u8>, Option<String>)> = sqlx::query_as(
             "SELECT originals.content, documents.file_name FROM documents \

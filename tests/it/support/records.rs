@@ -16,6 +16,7 @@ pub(crate) fn question(text: &str) -> QuestionRecord {
         mode_reason: None,
         answer: String::new(),
         citations: Vec::new(),
+        retrieved: Vec::new(),
         analyses: Vec::new(),
         coverage: Coverage::default(),
         usage: Usage::default(),
