@@ -1,0 +1,273 @@
+//! The mode without a model: analyses and answers are made of the documents' own sentences, those that hold most of
+//! the question's words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::Instant;
+use unicode_segmentation::UnicodeSegmentation as _;
+
+use super::analyse::Analysed;
+use super::retrieve::Retrieved;
+use super::synthesise::{Draft, Source};
+use super::{Work, is_missing, ms};
+use crate::app::App;
+use crate::error::Problem;
+use crate::model::{Analysis, AnalysisStatus, Event, Evidence, Passage, Usage};
+use crate::search::analyzer::content_terms;
+
+/// Share of the question's weight that a document must hold to be called relevant.
+const RELEVANT_FROM: f64 = 0.5;
+
+/// Sentences taken from one document, and from all for the answer.
+const SENTENCES_PER_DOCUMENT: usize = 3;
+const SENTENCES_PER_ANSWER: usize = 5;
+
+/// Bounds of a sentence that can stand alone, in characters.
+const MIN_SENTENCE_CHARS: usize = 8;
+const MAX_SENTENCE_CHARS: usize = 300;
+
+/// A sentence of a document. Offsets count Unicode scalar values of the document's text.
+#[derive(Clone, Debug)]
+struct Sentence {
+    evidence: Evidence,
+    terms: BTreeSet<String>,
+}
+
+/// The question's words, each with what finding it is worth.
+struct Weights(BTreeMap<String, f64>);
+
+/// Analyses all documents from their sentences; stores and sends each.
+pub(super) async fn analyse_all(app: &App, work: &Work, retrieved: &[Retrieved]) -> Result<Vec<Analysed>, Problem> {
+    let analyses = analyses(&work.record.question, retrieved);
+    let mut analysed = Vec::with_capacity(retrieved.len());
+    for ((one, analysis), rank) in retrieved.iter().zip(analyses).zip(0..) {
+        analysed.push(keep(app, work, one, rank, analysis).await?);
+    }
+    Ok(analysed)
+}
+
+/// Puts analyses from sentences in the place of those that a model should have made; each keeps the reason.
+pub(super) async fn stand_in(
+    app: &App,
+    work: &Work,
+    retrieved: &[Retrieved],
+    analysed: Vec<Analysed>,
+) -> Result<Vec<Analysed>, Problem> {
+    let analyses = analyses(&work.record.question, retrieved);
+    let mut all = Vec::with_capacity(analysed.len());
+    for (((one, failed), analysis), rank) in retrieved.iter().zip(analysed).zip(analyses).zip(0..) {
+        if is_missing(&failed.analysis) {
+            let Analysis { error, attempts, usage, .. } = failed.analysis;
+            all.push(keep(app, work, one, rank, Analysis { error, attempts, usage, ..analysis }).await?);
+        } else {
+            all.push(failed);
+        }
+    }
+    Ok(all)
+}
+
+async fn keep(app: &App, work: &Work, one: &Retrieved, rank: u32, analysis: Analysis) -> Result<Analysed, Problem> {
+    app.store.keep_analysis(work.record.id, rank, &analysis, None).await?;
+    work.log.push(Event::Analysis(Box::new(analysis.clone())));
+    Ok(Analysed { analysis, best: one.best.clone() })
+}
+
+/// An answer that lists the best sentences with their marks.
+pub(super) fn synthesise(sources: &[Source]) -> Draft {
+    let mut draft = Draft::default();
+    for source in sources.iter().take(SENTENCES_PER_ANSWER) {
+        let sentence = plain(&source.evidence.quote);
+        draft.text.push_str(&format!("- {sentence} [{}]\n", source.marker));
+        draft.marks.insert(source.marker);
+    }
+    draft
+}
+
+/// The sentence of a passage that fits the question best; its beginning where no sentence does.
+pub(super) fn best_quote(question: &str, passage: &Passage) -> Option<Evidence> {
+    let sentences = sentences(passage);
+    let weights = Weights::of(question, &sentences);
+    let best = sentences.iter().max_by(|a, b| weights.share(&a.terms).total_cmp(&weights.share(&b.terms)));
+    best.map(|sentence| sentence.evidence.clone())
+}
+
+/// Whether a text is in Japanese: it has kana, or nothing but kanji.
+pub(super) fn is_japanese(text: &str) -> bool {
+    let kana = |char: char| ('\u{3041}'..='\u{30ff}').contains(&char) || ('\u{ff66}'..='\u{ff9f}').contains(&char);
+    let kanji = |char: char| ('\u{4e00}'..='\u{9fff}').contains(&char);
+    text.chars().any(kana) || (text.chars().any(kanji) && !text.chars().any(|char| char.is_ascii_alphabetic()))
+}
+
+fn analyses(question: &str, retrieved: &[Retrieved]) -> Vec<Analysis> {
+    let by_document: Vec<(Vec<Sentence>, u64)> = retrieved
+        .iter()
+        .map(|one| {
+            let begun = Instant::now();
+            (one.passages().flat_map(sentences).collect(), ms(begun.elapsed()))
+        })
+        .collect();
+    let weights = Weights::of(question, by_document.iter().flat_map(|(sentences, _)| sentences));
+    let made = retrieved.iter().zip(&by_document);
+    made.map(|(one, (sentences, latency_ms))| analysis(one, sentences, &weights, *latency_ms)).collect()
+}
+
+fn analysis(one: &Retrieved, sentences: &[Sentence], weights: &Weights, latency_ms: u64) -> Analysis {
+    let chosen = choose(sentences, weights);
+    let mut held: BTreeSet<String> = chosen.iter().flat_map(|sentence| sentence.terms.iter().cloned()).collect();
+    // A sentence under a heading is about what the heading says.
+    held.extend(content_terms(&one.document.title));
+    held.extend(one.best.heading.iter().flat_map(|heading| content_terms(heading)));
+    let relevance_score = if chosen.is_empty() { 0.0 } else { weights.share(&held) };
+    let relevant = relevance_score >= RELEVANT_FROM;
+    let chosen = if relevant { chosen } else { Vec::new() };
+    let key_points: Vec<String> = chosen.iter().map(|sentence| plain(&sentence.evidence.quote)).collect();
+    Analysis {
+        document_id: one.document.id,
+        title: one.document.title.clone(),
+        relevance_score: (relevance_score * 100.0).round() / 100.0,
+        summary: key_points.first().cloned().unwrap_or_default(),
+        key_points,
+        evidence: chosen.into_iter().map(|sentence| sentence.evidence).collect(),
+        status: if relevant { AnalysisStatus::Ok } else { AnalysisStatus::Irrelevant },
+        error: None,
+        cached: false,
+        model: None,
+        attempts: 0,
+        latency_ms,
+        usage: Usage::default(),
+        dropped_quotes: 0,
+    }
+}
+
+/// The sentences that together hold most of the question, the best first: each next one counts only by what it adds.
+fn choose(sentences: &[Sentence], weights: &Weights) -> Vec<Sentence> {
+    let mut held = BTreeSet::new();
+    let mut chosen: Vec<Sentence> = Vec::new();
+    while chosen.len() < SENTENCES_PER_DOCUMENT {
+        let gain = |sentence: &Sentence| {
+            let adds = weights.share(&sentence.terms.difference(&held).cloned().collect());
+            // What is held already still speaks for a sentence, only less.
+            adds + 0.3 * (weights.share(&sentence.terms) - adds)
+        };
+        let left = sentences
+            .iter()
+            .filter(|sentence| chosen.iter().all(|other| other.evidence.start != sentence.evidence.start));
+        // The first of equals.
+        let best = left
+            .map(|sentence| (gain(sentence), sentence))
+            .reduce(|best, next| if next.0 > best.0 { next } else { best });
+        match best {
+            // The second and third must be worth reading beside the first.
+            Some((gain, sentence)) if gain > if chosen.is_empty() { 0.0 } else { 0.15 } => {
+                held.extend(sentence.terms.iter().cloned());
+                chosen.push(sentence.clone());
+            }
+            _ => break,
+        }
+    }
+    chosen
+}
+
+impl Weights {
+    /// Rare words weigh more (inverse document frequency over the sentences that were retrieved); a word that stands
+    /// nowhere weighs most, so that a question about something else finds nothing relevant.
+    fn of<'a>(question: &str, sentences: impl IntoIterator<Item = &'a Sentence>) -> Self {
+        let mut counts: BTreeMap<String, u32> = content_terms(question).into_iter().map(|term| (term, 0)).collect();
+        let mut total = 0_u32;
+        for sentence in sentences {
+            total += 1;
+            for term in &sentence.terms {
+                if let Some(count) = counts.get_mut(term) {
+                    *count += 1;
+                }
+            }
+        }
+        // Among a few sentences, rarity says little.
+        let total = f64::from(total) + 10.0;
+        let weight = |count: u32| (1.0 + total / (f64::from(count) + 0.5)).ln();
+        Self(counts.into_iter().map(|(term, count)| (term, weight(count))).collect())
+    }
+
+    /// The share of the question's weight that some words hold, 0 to 1.
+    fn share(&self, terms: &BTreeSet<String>) -> f64 {
+        let all: f64 = self.0.values().sum();
+        let held: f64 = self.0.iter().filter(|(term, _)| terms.contains(*term)).map(|(_, weight)| weight).sum();
+        if all > 0.0 { held / all } else { 0.0 }
+    }
+}
+
+/// The sentences of a passage that can stand alone; headings, table rules and fragments cannot.
+fn sentences(passage: &Passage) -> Vec<Sentence> {
+    let mut found = Vec::new();
+    let mut offset = passage.start;
+    for block in blocks(&passage.text) {
+        let block_chars = block.chars().count();
+        if block.trim_start().starts_with('#') || block.contains("```") || block.contains("---") {
+            offset += block_chars;
+            continue;
+        }
+        // A line break within a paragraph ends no sentence; a space in its place keeps the offsets.
+        let joined = block.replace('\n', " ");
+        let mut start = offset;
+        for piece in joined.split_sentence_bounds() {
+            let length = piece.chars().count();
+            let (from, to) = inner(piece);
+            if (MIN_SENTENCE_CHARS..=MAX_SENTENCE_CHARS).contains(&(to - from)) {
+                let quote: String = passage.text.chars().skip(start + from - passage.start).take(to - from).collect();
+                let terms = content_terms(&quote).into_iter().collect();
+                let evidence = Evidence {
+                    passage_id: passage.id,
+                    quote,
+                    start: start + from,
+                    end: start + to,
+                    page: passage.page,
+                };
+                found.push(Sentence { evidence, terms });
+            }
+            start += length;
+        }
+        offset += block_chars;
+    }
+    found
+}
+
+/// Where a sentence's own characters begin and end within it: without list marks and spaces around.
+fn inner(piece: &str) -> (usize, usize) {
+    let is_edge = |char: &char| char.is_whitespace() || matches!(char, '-' | '*' | '>' | '|' | '・' | '+');
+    let from = piece.chars().take_while(is_edge).count();
+    let length = piece.chars().count();
+    let to = length - piece.chars().rev().take_while(|char| char.is_whitespace() || *char == '|').count();
+    (from.min(to), to)
+}
+
+/// Cuts a text into paragraphs, list items, headings and table rows, losing no character.
+fn blocks(text: &str) -> Vec<&str> {
+    let mut blocks = Vec::new();
+    let mut begin = 0;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim_start();
+        let begins = content.is_empty()
+            || content.starts_with(['#', '-', '*', '+', '|', '>', '・', '　'])
+            || content.starts_with("```")
+            || content.chars().next().is_some_and(|char| char.is_ascii_digit());
+        if begins && at > begin {
+            blocks.push(&text[begin..at]);
+            begin = at;
+        }
+        at += line.len();
+        if content.starts_with('#') && at > begin {
+            blocks.push(&text[begin..at]);
+            begin = at;
+        }
+    }
+    if begin < text.len() {
+        blocks.push(&text[begin..]);
+    }
+    blocks
+}
+
+/// A quote as it is shown in a sentence: in one line, without emphasis marks.
+fn plain(quote: &str) -> String {
+    quote.replace(['*', '`'], "").split_whitespace().collect::<Vec<_>>().join(" ")
+}

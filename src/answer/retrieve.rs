@@ -1,0 +1,159 @@
+//! Question → the best documents, each with the stretches of it that are worth reading.
+
+use std::collections::BTreeMap;
+
+use crate::app::App;
+use crate::error::Problem;
+use crate::model::{DocumentId, Passage};
+use crate::search::{DocumentHit, SearchQuery};
+use crate::store::KnownDocument;
+use crate::tokens::estimate_tokens;
+
+/// What one analysis may read of a document, in tokens. A document within it is read whole.
+const READING_BUDGET: u32 = 3_000;
+
+/// A document with more passages than this is taken to be over the budget without looking at them.
+const SHORT_DOCUMENT_PASSAGES: u32 = 60;
+
+/// Passages that the index offers of each document.
+const PASSAGES_PER_DOCUMENT: usize = 6;
+
+/// Hits asked for beyond what is needed: some may be of documents that were deleted a moment ago.
+const SPARE_HITS: usize = 5;
+
+/// Stands between stretches that do not follow each other in the document.
+const GAP: &str = "[…]\n";
+
+/// A document with what is worth reading of it.
+#[derive(Clone, Debug)]
+pub(super) struct Retrieved {
+    pub(super) document: KnownDocument,
+    pub(super) score: f32,
+    /// What to read, in reading order; never empty.
+    pub(super) stretches: Vec<Stretch>,
+    /// The best passage of all, as the index sees it.
+    pub(super) best: Passage,
+}
+
+/// Passages that follow each other, and the document's exact text from the first one's start to the last one's end.
+#[derive(Clone, Debug)]
+pub(super) struct Stretch {
+    pub(super) text: String,
+    pub(super) passages: Vec<Passage>,
+}
+
+/// The best `top_k` documents for a question, best first. Only documents that the store still has are offered.
+pub(super) async fn retrieve(
+    app: &App,
+    question: &str,
+    collection: Option<&str>,
+    top_k: usize,
+) -> Result<Vec<Retrieved>, Problem> {
+    let query = SearchQuery {
+        text: question.to_owned(),
+        collection: collection.map(str::to_owned),
+        limit: top_k + SPARE_HITS,
+        passages_per_document: PASSAGES_PER_DOCUMENT,
+    };
+    let hits = app.search.search(query).await?;
+    let ids: Vec<DocumentId> = hits.iter().map(|hit| hit.document_id).collect();
+    let known = app.store.known_documents(&ids).await?;
+    let mut retrieved = Vec::with_capacity(top_k);
+    for hit in hits {
+        if retrieved.len() == top_k {
+            break;
+        }
+        let Some(document) = known.iter().find(|document| document.id == hit.document_id) else { continue };
+        // The store's word on the collection is newer than the index's.
+        if collection.is_none_or(|collection| collection == document.collection) {
+            retrieved.extend(read(app, document.clone(), &hit).await?);
+        }
+    }
+    Ok(retrieved)
+}
+
+/// Fetches what is worth reading of a document; `None` where the document changed under the index.
+async fn read(app: &App, document: KnownDocument, hit: &DocumentHit) -> Result<Option<Retrieved>, Problem> {
+    let beginning = app.store.passage_range(document.id, 0..SHORT_DOCUMENT_PASSAGES + 1).await?;
+    let tokens: u32 = beginning.iter().map(|passage| estimate_tokens(&passage.text)).sum();
+    let is_short = beginning.len() <= SHORT_DOCUMENT_PASSAGES as usize && tokens <= READING_BUDGET;
+    let passages = if is_short { beginning } else { best_passages(app, hit).await? };
+    let first = hit.passages.first().map(|passage| passage.passage_id);
+    let Some(best) = passages.iter().find(|passage| Some(passage.id) == first).cloned() else { return Ok(None) };
+    let mut stretches: Vec<Stretch> = Vec::new();
+    for passage in passages {
+        match stretches.last_mut() {
+            Some(stretch) if stretch.passages.last().is_some_and(|last| last.id.ordinal + 1 == passage.id.ordinal) => {
+                stretch.passages.push(passage);
+            }
+            _ => stretches.push(Stretch { text: String::new(), passages: vec![passage] }),
+        }
+    }
+    for stretch in &mut stretches {
+        stretch.text = app.store.text_range(document.id, stretch.start()..stretch.end()).await?;
+    }
+    Ok(Some(Retrieved { document, score: hit.score, stretches, best }))
+}
+
+/// The best passages of a long document and then their neighbours, as far as the budget goes, in reading order.
+async fn best_passages(app: &App, hit: &DocumentHit) -> Result<Vec<Passage>, Problem> {
+    let mut wanted: Vec<u32> = hit.passages.iter().map(|passage| passage.passage_id.ordinal).collect();
+    let neighbours: Vec<u32> =
+        wanted.iter().flat_map(|ordinal| [ordinal.checked_sub(1), ordinal.checked_add(1)]).flatten().collect();
+    wanted.extend(neighbours);
+    let mut chosen = BTreeMap::new();
+    let mut left = READING_BUDGET;
+    for ordinal in wanted {
+        if chosen.contains_key(&ordinal) {
+            continue;
+        }
+        for passage in app.store.passage_range(hit.document_id, ordinal..ordinal.saturating_add(1)).await? {
+            let tokens = estimate_tokens(&passage.text);
+            if tokens <= left || chosen.is_empty() {
+                left = left.saturating_sub(tokens);
+                chosen.insert(ordinal, passage);
+            }
+        }
+    }
+    Ok(chosen.into_values().collect())
+}
+
+impl Stretch {
+    /// Offset of the first character in the document's text.
+    pub(super) fn start(&self) -> usize {
+        self.passages.first().map_or(0, |passage| passage.start)
+    }
+
+    fn end(&self) -> usize {
+        self.passages.last().map_or(0, |passage| passage.end)
+    }
+
+    /// The passage that a character of the document's text is in; between two passages, the one before.
+    pub(super) fn passage_at(&self, offset: usize) -> Option<&Passage> {
+        self.passages.iter().rev().find(|passage| passage.start <= offset).or(self.passages.first())
+    }
+}
+
+impl Retrieved {
+    /// What an analysis reads: each stretch below its headings, gaps marked.
+    pub(super) fn excerpt(&self) -> String {
+        let mut excerpt = String::new();
+        for stretch in &self.stretches {
+            let first = stretch.passages.first();
+            if first.is_some_and(|passage| passage.id.ordinal > 0) {
+                excerpt.push_str(GAP);
+            }
+            if let Some(heading) = first.and_then(|passage| passage.heading.as_deref()) {
+                excerpt.push_str(&format!("(section: {heading})\n"));
+            }
+            excerpt.push_str(&stretch.text);
+            excerpt.push('\n');
+        }
+        excerpt
+    }
+
+    /// The passages to read, in reading order.
+    pub(super) fn passages(&self) -> impl Iterator<Item = &Passage> {
+        self.stretches.iter().flat_map(|stretch| &stretch.passages)
+    }
+}

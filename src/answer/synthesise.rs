@@ -1,0 +1,153 @@
+//! Analyses → one answer, written by the strong model from validated quotes alone.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::mpsc;
+
+use super::analyse::Analysed;
+use super::cite::MarkFilter;
+use super::retrieve::Retrieved;
+use super::{Work, extractive, prompt};
+use crate::app::App;
+use crate::error::{Code, Problem};
+use crate::llm::{Call, Message, Purpose, Role};
+use crate::model::{AnalysisStatus, DocumentId, Event, Evidence, QuestionStatus};
+
+/// Tokens of an answer.
+const ANSWER_TOKENS: u32 = 2_000;
+
+/// What the reports and quotes of one document take of the prompt, in characters of its text, before they are known.
+const EXPECTED_SOURCE_CHARS: usize = 1_500;
+
+/// Deltas that may wait to be passed on.
+const DELTA_BUFFER: usize = 64;
+
+/// A quote that the answer may cite, with its document's analysis.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    /// `[n]` in the answer.
+    pub(super) marker: u32,
+    pub(super) document_id: DocumentId,
+    pub(super) title: String,
+    pub(super) summary: String,
+    pub(super) key_points: Vec<String>,
+    pub(super) evidence: Evidence,
+}
+
+/// An answer before its record is made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Draft {
+    /// Every mark in it stands for a source.
+    pub(super) text: String,
+    pub(super) marks: BTreeSet<u32>,
+    pub(super) removed_marks: u32,
+}
+
+/// The quotes of all relevant documents, numbered from 1 in the order given; a relevant document without a quote
+/// that stands in its text is represented by the sentence of it that fits best.
+pub(super) fn sources(question: &str, analysed: &[Analysed]) -> Vec<Source> {
+    let relevant = analysed.iter().filter(|one| one.analysis.status == AnalysisStatus::Ok);
+    let quotes = relevant.flat_map(|one| {
+        let mut evidence = one.analysis.evidence.clone();
+        if evidence.is_empty() {
+            evidence.extend(extractive::best_quote(question, &one.best));
+        }
+        evidence.into_iter().map(move |evidence| (one, evidence))
+    });
+    quotes
+        .zip(1..)
+        .map(|((one, evidence), marker)| Source {
+            marker,
+            document_id: one.analysis.document_id,
+            title: one.analysis.title.clone(),
+            summary: one.analysis.summary.clone(),
+            key_points: one.analysis.key_points.clone(),
+            evidence,
+        })
+        .collect()
+}
+
+/// Streams the answer into the question's log as the model writes it. An answer that breaks off after its first word
+/// is kept as far as it goes, with the reason in the record.
+///
+/// # Errors
+/// Where there is not one word of an answer.
+pub(super) async fn with_model(app: &App, work: &mut Work, sources: &[Source]) -> Result<Draft, Problem> {
+    let call = call(app, work, prompt::synthesis(&work.record.question, sources));
+    let spent = work.record.usage.cost_usd;
+    if work.max_cost_usd.is_some_and(|ceiling| spent + app.llm.estimate_cost_usd(&call) > ceiling) {
+        return Err(Problem::new(Code::CostLimit, "the answer was written without a model to stay below max_cost_usd"));
+    }
+    let (deltas, mut written) = mpsc::channel::<String>(DELTA_BUFFER);
+    let mut filter = MarkFilter::new(sources.iter().map(|source| source.marker).collect());
+    let mut text = String::new();
+    let pass_on = async {
+        while let Some(delta) = written.recv().await {
+            let shown = filter.push(&delta);
+            if !shown.is_empty() {
+                work.first_text();
+                text.push_str(&shown);
+                work.log.push(Event::Delta(shown));
+            }
+        }
+    };
+    let (outcome, ()) = tokio::join!(app.llm.stream(call, deltas), pass_on);
+    let (rest, marks, removed_marks) = filter.finish();
+    if !rest.is_empty() {
+        text.push_str(&rest);
+        work.log.push(Event::Delta(rest));
+    }
+    match outcome {
+        Ok(completion) => {
+            work.record.usage.add(&completion.spent.usage);
+            work.record.models.synthesis = Some(completion.model);
+        }
+        Err(failed) => {
+            work.record.usage.add(&failed.spent.usage);
+            let problem = Problem::from(failed.error);
+            if text.trim().is_empty() {
+                return Err(problem);
+            }
+            work.record.error = Some(problem);
+        }
+    }
+    Ok(Draft { text, marks, removed_marks })
+}
+
+/// What the synthesis will cost before its sources are known, by the length of what was retrieved.
+pub(super) fn estimate_cost_usd(app: &App, work: &Work, retrieved: &[Retrieved]) -> f64 {
+    let content = retrieved
+        .iter()
+        .map(|one| one.excerpt().chars().take(EXPECTED_SOURCE_CHARS).collect::<String>())
+        .collect::<Vec<_>>()
+        .concat();
+    app.llm.estimate_cost_usd(&call(app, work, vec![Message { role: Role::User, content }]))
+}
+
+fn call(app: &App, work: &Work, messages: Vec<Message>) -> Call {
+    Call {
+        purpose: Purpose::Synthesis,
+        models: app.config.llm.synthesis_models.clone(),
+        messages,
+        max_tokens: ANSWER_TOKENS,
+        temperature: 0.2,
+        json: false,
+        deadline: work.deadline,
+        flow: work.record.id.0,
+        hedge: None,
+    }
+}
+
+/// What is said where no document helps, in the question's language.
+pub(super) fn nothing_found(question: &str, status: QuestionStatus) -> &'static str {
+    match (extractive::is_japanese(question), status == QuestionStatus::Partial) {
+        (true, false) => "登録された文書の中に、この質問に答える記述は見つかりませんでした。",
+        (true, true) => {
+            "読み取れた文書の中に、この質問に答える記述は見つかりませんでした。分析できなかった文書があるため、時間をおいてもう一度お試しください。"
+        }
+        (false, false) => "None of the stored documents says anything that answers this question.",
+        (false, true) => {
+            "Nothing in the documents that could be analysed answers this question. Some could not be analysed; ask again later."
+        }
+    }
+}
