@@ -15,21 +15,27 @@
 //! In reading order; each module uses only those after it:
 //!
 //! - [`cli`]: one file a command.
+//! - [`server`]: everything opened, recovered, served and stopped.
 //! - [`http`]: REST, SSE and the page.
 //! - [`ingest`] and [`answer`]: the two flows; strangers to each other.
-//! - [`app`]: the context that everything above is given.
+//! - [`app`]: the context that everything above is given; [`live`]: the questions that are running.
 //! - [`store`], [`search`] and [`llm`]: the adapters, strangers to each other. SQL, tantivy and upstream HTTP stay inside.
-//! - [`config`], [`model`], [`tokens`] and [`error`]: settings, plain data, sizes and stable codes.
+//! - [`config`], [`model`], [`tokens`] and [`error`]: settings, plain data, token estimates and stable codes.
 //!
 //! [`simulate`] is a stand-in upstream for tests, load and demonstrations.
 
+pub mod answer;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod http;
 pub mod ingest;
+pub mod live;
 pub mod llm;
 pub mod model;
 pub mod search;
+pub mod server;
 pub mod simulate;
 pub mod store;
 pub mod tokens;

@@ -1,6 +1,14 @@
-//! The commands, one file each.
+//! The commands, one file each. Those that work with documents talk to a server: the one that holds the data folder,
+//! the one named by `--server`, or one that they start for themselves on loopback for as long as they run.
 
+mod ask;
 mod bench;
+mod client;
+mod config;
+mod ingest;
+mod search;
+mod serve;
+mod session;
 mod simulate;
 
 use std::path::Path;
@@ -8,11 +16,31 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{Config, FILE, SETTINGS, Setting, gather};
+use crate::config::{Config, ConfigError, FILE, LogFormat, SETTINGS, Setting, Values, gather};
+use crate::server::StartError;
+
+/// Exit status of a command that was used wrongly.
+const USAGE: u8 = 2;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The server does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The server refuses the request.
+    #[error("{message} ({code}, HTTP {status})")]
+    Refused {
+        /// The failure's stable name.
+        code: String,
+        /// What the server says.
+        message: String,
+        /// HTTP status.
+        status: u16,
+    },
     /// The server cannot be talked to.
     #[error("{0}")]
     Server(String),
@@ -24,46 +52,58 @@ pub(crate) enum CliError {
     Partial,
 }
 
-/// Reads the command line and runs the command.
+/// Reads the command line and runs the command. The exit status is 0 where it is done, 1 where it failed, 2 where it
+/// was used wrongly.
 pub fn main() -> ExitCode {
     let matches = command().get_matches();
-    let config = gather(&matches, Path::new(FILE)).and_then(|values| Config::parse(&values));
-    let config = match config {
+    let values = match gather(&matches, Path::new(FILE)) {
+        Ok(values) => values,
+        Err(error) => return fail(&error.into()),
+    };
+    let config = match Config::parse(&values) {
         Ok(config) => config,
-        Err(error) => {
-            eprintln!("dokkai: {error}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return fail(&error.into()),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("dokkai: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(run(&matches, &config)) {
+    match runtime.block_on(run(&matches, config, values)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("dokkai: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error),
     }
 }
 
-async fn run(matches: &ArgMatches, config: &Config) -> Result<(), CliError> {
+fn fail(error: &CliError) -> ExitCode {
+    eprintln!("dokkai: {error}");
+    if matches!(error, CliError::Config(_)) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+}
+
+async fn run(matches: &ArgMatches, config: Config, values: Values) -> Result<(), CliError> {
     match matches.subcommand() {
-        Some(("simulate", matches)) => simulate::run(matches, config).await,
-        Some(("bench", matches)) => bench::run(matches, config).await,
-        None | Some(_) => Err(CliError::Server("unknown command".to_owned())),
+        None | Some(("serve", _)) => serve::run(config).await,
+        Some(("ingest", matches)) => ingest::run(matches, config).await,
+        Some(("search", matches)) => search::run(matches, config).await,
+        Some(("ask", matches)) => ask::run(matches, config).await,
+        Some(("config", matches)) => config::run(matches, &values),
+        Some(("simulate", matches)) => simulate::run(matches, &config).await,
+        Some(("bench", matches)) => bench::run(matches, &config).await,
+        Some((other, _)) => Err(CliError::Server(format!("unknown command {other}"))),
     }
 }
 
-/// The whole command line.
+/// The whole command line: the commands, and every setting as a flag of each.
 pub fn command() -> Command {
     Command::new("dokkai")
         .version(env!("CARGO_PKG_VERSION"))
+        .about("A document question-answering server: upload documents, ask, get one cited answer")
+        .after_help("Without a command, `dokkai` serves the page and the API.")
         .args(SETTINGS.iter().map(Setting::arg))
+        .subcommand(serve::command())
+        .subcommand(ingest::command())
+        .subcommand(search::command())
+        .subcommand(ask::command())
+        .subcommand(config::command())
         .subcommand(simulate::command())
         .subcommand(bench::command())
 }
@@ -73,9 +113,27 @@ fn json_flag() -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print machine-readable results on stdout")
 }
 
+/// `--server URL`, for commands that talk to a server.
+fn server_flag() -> Arg {
+    Arg::new("server").long("server").value_name("URL").help("Talk to this server instead of opening the data folder")
+}
+
+/// `--collection NAME`.
+fn collection_flag(help: &'static str) -> Arg {
+    Arg::new("collection").long("collection").value_name("NAME").help(help)
+}
+
 /// Logs go to stderr. `quiet` shows only warnings, unless the filter was set on purpose.
 fn start_logs(config: &Config, quiet: bool) {
     let filter = if quiet && config.log == "info" { "warn" } else { &config.log };
+    // Their lines on every connection would bury ours.
+    let filter = format!("{filter},tantivy=warn,actix_server=warn,sqlx=warn,hyper_util=warn");
     let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    // A second start in one process keeps the first one's logs.
+    let _ = match config.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
 }

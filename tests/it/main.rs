@@ -3,6 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop at once")]
 
+mod borders;
+mod commands;
+mod documents;
+mod errors;
+mod questions;
+mod restart;
 mod search;
 mod store;
 mod support;

@@ -1,0 +1,53 @@
+//! `dokkai search`.
+
+use clap::{Arg, ArgMatches, Command};
+
+use super::session::Session;
+use super::{CliError, collection_flag, json_flag, server_flag, start_logs};
+use crate::answer::Found;
+use crate::config::Config;
+
+pub(super) fn command() -> Command {
+    Command::new("search")
+        .about("Find documents")
+        .arg(Arg::new("query").required(true).value_name("QUERY"))
+        .arg(
+            Arg::new("limit")
+                .long("limit")
+                .value_name("N")
+                .default_value("10")
+                .value_parser(clap::value_parser!(u32).range(1..=100))
+                .help("Documents wanted"),
+        )
+        .arg(collection_flag("Only documents of this collection"))
+        .arg(json_flag())
+        .arg(server_flag())
+}
+
+pub(super) async fn run(matches: &ArgMatches, config: Config) -> Result<(), CliError> {
+    start_logs(&config, true);
+    let session = Session::open(matches, config).await?;
+    let limit = matches.get_one::<u32>("limit").copied().unwrap_or(10).to_string();
+    let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
+    let query = [("q", text("query")), ("limit", limit.as_str()), ("collection", text("collection"))];
+    let found = session.client.get::<Found>("/api/search", &query).await;
+    session.close().await;
+    let found = found?;
+    if matches.get_flag("json") {
+        println!("{}", serde_json::to_string_pretty(&found).map_err(std::io::Error::other)?);
+        return Ok(());
+    }
+    for (hit, rank) in found.hits.iter().zip(1..) {
+        println!("{rank}. {}  [{:.2}]  {}", hit.title, hit.score, hit.document_id);
+        if let Some(heading) = &hit.passage.heading {
+            println!("   {heading}");
+        }
+        let text = hit.passage.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text: String = text.chars().take(200).collect();
+        println!("   {text}\n");
+    }
+    if found.hits.is_empty() {
+        println!("nothing found");
+    }
+    Ok(())
+}

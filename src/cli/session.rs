@@ -1,0 +1,49 @@
+//! The server that a command talks to: one that runs already, or one of its own for as long as it runs.
+
+use clap::ArgMatches;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::CliError;
+use super::client::Client;
+use crate::config::{ApiKey, Config};
+use crate::server::{self, Running};
+
+/// A client, and the server behind it where the command started it.
+pub(super) struct Session {
+    pub(super) client: Client,
+    own: Option<Running>,
+}
+
+impl Session {
+    /// Finds or starts the server to talk to.
+    pub(super) async fn open(matches: &ArgMatches, config: Config) -> Result<Self, CliError> {
+        let running = matches.get_one::<String>("server").cloned().or_else(|| server::holder(&config.data_dir));
+        match running {
+            Some(url) => {
+                let key = config.api_keys.iter().find(|key| !key.read_only).or(config.api_keys.first());
+                let client = Client::new(&url, key.map(|key| key.secret.expose_secret().to_owned()))?;
+                Ok(Self { client, own: None })
+            }
+            None => Self::start(config).await,
+        }
+    }
+
+    /// Starts a server of its own on loopback, guarded by a key that nobody else knows.
+    pub(super) async fn start(config: Config) -> Result<Self, CliError> {
+        let secret = uuid::Uuid::new_v4().to_string();
+        let key = ApiKey { name: "cli".to_owned(), secret: SecretString::from(secret.clone()), read_only: false };
+        let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = Config { listen, api_keys: vec![key], ..config };
+        let own = server::start(config, std::env::current_exe()?).await?;
+        let client = Client::new(&format!("http://{}", own.address), Some(secret))?;
+        Ok(Self { client, own: Some(own) })
+    }
+
+    /// Stops the command's own server, its work stored.
+    pub(super) async fn close(self) {
+        drop(self.client);
+        if let Some(own) = self.own {
+            own.stop().await;
+        }
+    }
+}

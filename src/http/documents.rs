@@ -1,0 +1,228 @@
+//! `/api/documents`: upload, list, read, change, delete.
+
+mod body;
+
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::web::{Data, Json, Path, Payload, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+
+use self::body::Received;
+use super::error::ApiError;
+use super::questions::{next_cursor, page};
+use crate::app::App;
+use crate::error::{Code, Problem, check_length};
+use crate::ingest;
+use crate::model::{Document, DocumentId, DocumentStatus, Metadata};
+use crate::store::{DocumentFilter, DocumentPatch, Page, StoreError};
+
+/// What became of one uploaded file.
+#[derive(Serialize)]
+struct Outcome {
+    /// None for a file that was refused.
+    id: Option<DocumentId>,
+    title: String,
+    status: DocumentStatus,
+    duplicate: bool,
+    error: Option<Problem>,
+}
+
+#[derive(Serialize)]
+struct Outcomes {
+    documents: Vec<Outcome>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct AddParams {
+    #[serde(default)]
+    wait: bool,
+}
+
+pub(super) async fn add(
+    app: Data<App>,
+    request: HttpRequest,
+    params: Query<AddParams>,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let mut documents = Vec::new();
+    let mut refused = Vec::new();
+    for received in body::receive(&app.config, &request, payload).await? {
+        let title = received.shown_title();
+        let added = match received {
+            Received::File(file) => match file.upload().await {
+                Ok(upload) => ingest::submit(&app, upload).await,
+                Err(problem) => Err(problem),
+            },
+            Received::Refused { problem, .. } => Err(problem),
+        };
+        documents.push(match added {
+            Ok(added) => outcome(added.document, added.duplicate),
+            Err(problem) => {
+                refused.push(problem.clone());
+                let status = DocumentStatus::Failed;
+                Outcome { id: None, title, status, duplicate: false, error: Some(problem) }
+            }
+        });
+    }
+    if let (true, Some(first)) = (refused.len() == documents.len(), refused.into_iter().next()) {
+        return Err(first.into());
+    }
+    if !params.wait {
+        return Ok(HttpResponse::Accepted().json(Outcomes { documents }));
+    }
+    let ids: Vec<DocumentId> = documents.iter().filter_map(|outcome| outcome.id).collect();
+    ingest::settle(&app, &ids).await?;
+    for settled in &mut documents {
+        let Some(id) = settled.id else { continue };
+        *settled = match app.store.document(id).await {
+            Ok(document) => outcome(document, settled.duplicate),
+            Err(StoreError::DocumentNotFound) => Outcome {
+                id: Some(id),
+                title: std::mem::take(&mut settled.title),
+                status: DocumentStatus::Failed,
+                duplicate: settled.duplicate,
+                error: Some(StoreError::DocumentNotFound.into()),
+            },
+            Err(error) => return Err(error.into()),
+        };
+    }
+    Ok(HttpResponse::Ok().json(Outcomes { documents }))
+}
+
+fn outcome(document: Document, duplicate: bool) -> Outcome {
+    let Document { id, title, status, error, .. } = document;
+    Outcome { id: Some(id), title, status, duplicate, error }
+}
+
+#[derive(Deserialize)]
+pub(super) struct ListParams {
+    collection: Option<String>,
+    status: Option<String>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct DocumentList {
+    documents: Vec<Document>,
+    next_cursor: Option<String>,
+    total: u64,
+}
+
+pub(super) async fn list(app: Data<App>, params: Query<ListParams>) -> Result<Json<DocumentList>, ApiError> {
+    let params = params.into_inner();
+    let status = params.status.filter(|status| !status.is_empty()).map(|status| status.parse()).transpose();
+    let status =
+        status.map_err(|_| Problem::parameter("status", "status must be queued, processing, ready or failed"))?;
+    let filter = DocumentFilter { collection: params.collection.filter(|name| !name.is_empty()), status };
+    let page: Page<DocumentId> = page(params.limit, params.cursor.as_deref())?;
+    let listed = app.store.documents(filter, page).await?;
+    let next_cursor = next_cursor(page, listed.items.iter().map(|document| document.id));
+    Ok(Json(DocumentList { documents: listed.items, next_cursor, total: listed.total }))
+}
+
+pub(super) async fn get(app: Data<App>, id: Path<DocumentId>) -> Result<Json<Document>, ApiError> {
+    Ok(Json(app.store.document(*id).await?))
+}
+
+pub(super) async fn text(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
+    let text = app.store.text(*id).await?.ok_or_else(|| {
+        Problem::new(
+            Code::DocumentNotReady,
+            "the document has no text yet; see its status, and ask again when it is ready",
+        )
+    })?;
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(text))
+}
+
+/// The original is somebody's file: it is offered for download and never run as part of the page.
+pub(super) async fn original(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
+    let document = app.store.document(*id).await?;
+    let (bytes, name) = app.store.original(*id).await?;
+    let name = name.unwrap_or_else(|| format!("{id}.txt"));
+    Ok(HttpResponse::Ok()
+        .content_type(document.media_type)
+        .insert_header((CONTENT_DISPOSITION, disposition(&name)))
+        .insert_header((CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(bytes))
+}
+
+/// RFC 6266: the name in UTF-8, percent-encoded.
+fn disposition(name: &str) -> String {
+    let encoded: String = name
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect();
+    format!("attachment; filename*=UTF-8''{encoded}")
+}
+
+/// Replaces a document's content. What the request does not say anew (title, collection, metadata, source) stays.
+pub(super) async fn replace(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<DocumentId>,
+    payload: Payload,
+) -> Result<Json<Document>, ApiError> {
+    let before = app.store.document(*id).await?;
+    let mut received = body::receive(&app.config, &request, payload).await?;
+    let (Some(Received::File(file)), true) = (received.pop(), received.is_empty()) else {
+        return Err(Problem::new(Code::InvalidRequest, "send exactly one file to replace a document").into());
+    };
+    let mut upload = file.upload().await?;
+    upload.collection.get_or_insert(before.collection);
+    if upload.file_name.is_none() {
+        upload.title.get_or_insert(before.title);
+    }
+    upload.source = upload.source.or(before.source);
+    if upload.metadata.is_empty() {
+        upload.metadata = before.metadata;
+    }
+    Ok(Json(ingest::replace(&app, *id, upload).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PatchBody {
+    title: Option<String>,
+    metadata: Option<Metadata>,
+    collection: Option<String>,
+}
+
+pub(super) async fn patch(
+    app: Data<App>,
+    id: Path<DocumentId>,
+    body: Json<PatchBody>,
+) -> Result<Json<Document>, ApiError> {
+    let PatchBody { title, metadata, collection } = body.into_inner();
+    for (param, text, most) in [("title", &title, 1_000), ("collection", &collection, 200)] {
+        if let Some(text) = text {
+            check_length(param, text, most)?;
+            if text.trim().is_empty() {
+                return Err(Problem::parameter(param, format!("{param} must not be empty")).into());
+            }
+        }
+    }
+    let document = app.store.patch_document(*id, DocumentPatch { title, metadata, collection }).await?;
+    app.signals.changed.notify_one();
+    Ok(Json(document))
+}
+
+pub(super) async fn retry(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
+    let document = app.store.retry_document(*id).await?;
+    app.signals.queued.notify_one();
+    Ok(HttpResponse::Accepted().json(document))
+}
+
+pub(super) async fn delete(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
+    app.store.delete_document(*id).await?;
+    app.signals.changed.notify_one();
+    app.signals.documents_changed();
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,262 @@
+//! The body of an upload: a form with files, or JSON with texts. Files wait on disk, so that memory holds one at a
+//! time however many a request brings.
+
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+
+use actix_multipart::{Field, Multipart};
+use actix_web::HttpRequest;
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+
+use super::super::error::too_large;
+use crate::config::Config;
+use crate::error::{Code, Problem};
+use crate::ingest::Upload;
+use crate::model::Metadata;
+
+/// Files of one request.
+const MAX_FILES: usize = 1_000;
+
+/// Bound of a form's fields that are not files, in bytes.
+const FIELD_LIMIT: usize = 256 * 1024;
+
+/// A request may be as large as this many files of the largest size.
+const REQUEST_FILES: usize = 20;
+
+/// One file of a request.
+pub(super) enum Received {
+    /// Taken in.
+    File(Box<File>),
+    /// Refused; the others go on.
+    Refused {
+        /// What the client called it.
+        title: String,
+        /// Why.
+        problem: Problem,
+    },
+}
+
+/// A file that was taken in, with what the request says of it.
+pub(super) struct File {
+    content: Content,
+    about: Upload,
+}
+
+enum Content {
+    Text(Bytes),
+    Spooled(std::fs::File),
+}
+
+impl Received {
+    /// What to call it in the reply, whatever becomes of it.
+    pub(super) fn shown_title(&self) -> String {
+        match self {
+            Self::File(file) => file.about.title.clone().or(file.about.file_name.clone()).unwrap_or_default(),
+            Self::Refused { title, .. } => title.clone(),
+        }
+    }
+}
+
+impl File {
+    /// Brings the content into memory.
+    ///
+    /// # Errors
+    /// Where the file that holds it cannot be read.
+    pub(super) async fn upload(self) -> Result<Upload, Problem> {
+        let bytes = match self.content {
+            Content::Text(bytes) => bytes,
+            Content::Spooled(mut spool) => {
+                blocking(move || {
+                    let mut bytes = Vec::new();
+                    spool.seek(SeekFrom::Start(0))?;
+                    spool.read_to_end(&mut bytes)?;
+                    Ok(Bytes::from(bytes))
+                })
+                .await?
+            }
+        };
+        Ok(Upload { bytes, ..self.about })
+    }
+}
+
+/// Reads an upload's body.
+///
+/// # Errors
+/// Where the body as a whole cannot be read; a single bad file is `Refused` instead.
+pub(super) async fn receive(
+    config: &Config,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Vec<Received>, Problem> {
+    let media_type = actix_web::HttpMessage::content_type(request).to_ascii_lowercase();
+    let received = if media_type == "multipart/form-data" {
+        form(config, Multipart::new(request.headers(), payload)).await?
+    } else if media_type == "application/json" || media_type.ends_with("+json") {
+        json(config, payload).await?
+    } else {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "send files as multipart/form-data with `file` parts, or texts as application/json",
+        ));
+    };
+    if received.is_empty() {
+        return Err(Problem::parameter("file", "the request holds no document; add a `file` part or a `text`"));
+    }
+    Ok(received)
+}
+
+async fn form(config: &Config, mut form: Multipart) -> Result<Vec<Received>, Problem> {
+    let mut received: Vec<(String, Option<String>, Result<std::fs::File, Problem>)> = Vec::new();
+    let mut about = Upload::default();
+    let mut left = config.max_upload_bytes.saturating_mul(REQUEST_FILES);
+    while let Some(field) = form.next().await {
+        let mut field = field.map_err(broken)?;
+        let name = field.name().unwrap_or_default().to_owned();
+        let file_name =
+            field.content_disposition().and_then(|disposition| disposition.get_filename().map(str::to_owned));
+        match name.as_str() {
+            "collection" => about.collection = Some(text_field(&mut field, &name).await?),
+            "title" => about.title = Some(text_field(&mut field, &name).await?),
+            "source" => about.source = Some(text_field(&mut field, &name).await?),
+            "metadata" => {
+                let text = text_field(&mut field, &name).await?;
+                about.metadata = serde_json::from_str(&text)
+                    .map_err(|_| Problem::parameter("metadata", "metadata must be a JSON object"))?;
+            }
+            // Clients differ: `file`, `file[]`, `files`.
+            _ if name.starts_with("file") || file_name.is_some() => {
+                if received.len() == MAX_FILES {
+                    return Err(Problem::new(
+                        Code::TooLarge,
+                        format!("one request may hold {MAX_FILES} files; send the others in another"),
+                    ));
+                }
+                let media_type = field.content_type().map(ToString::to_string);
+                let spooled = spool(config.max_upload_bytes, &mut left, &mut field).await?;
+                received.push((file_name.unwrap_or_default(), media_type, spooled));
+            }
+            _ => {
+                // Unknown fields are read past.
+                text_field(&mut field, &name).await?;
+            }
+        }
+    }
+    let alone = received.len() == 1;
+    let file = |(name, media_type, spooled): (String, Option<String>, Result<std::fs::File, Problem>)| match spooled {
+        Ok(spool) => Received::File(Box::new(File {
+            content: Content::Spooled(spool),
+            about: Upload {
+                file_name: Some(name).filter(|name| !name.is_empty()),
+                media_type,
+                // One title cannot name several files.
+                title: about.title.clone().filter(|_| alone),
+                ..about.clone()
+            },
+        })),
+        Err(problem) => Received::Refused { title: name, problem },
+    };
+    Ok(received.into_iter().map(file).collect())
+}
+
+async fn text_field(field: &mut Field, name: &str) -> Result<String, Problem> {
+    let bytes = field.bytes(FIELD_LIMIT).await.map_err(|_| too_large("field").at(name))?.map_err(broken)?;
+    String::from_utf8(bytes.into()).map_err(|_| Problem::parameter(name, format!("{name} must be UTF-8")))
+}
+
+/// Writes a part to an unnamed file that vanishes with its handle. A file over the limit is read past, so that the
+/// files behind it are still seen.
+async fn spool(limit: usize, left: &mut usize, field: &mut Field) -> Result<Result<std::fs::File, Problem>, Problem> {
+    let mut spool = blocking(tempfile::tempfile).await?;
+    let mut size: usize = 0;
+    while let Some(chunk) = field.next().await {
+        let chunk = chunk.map_err(broken)?;
+        *left = left.checked_sub(chunk.len()).ok_or_else(|| too_large("request"))?;
+        size = size.saturating_add(chunk.len());
+        if size <= limit {
+            spool = blocking(move || {
+                spool.write_all(&chunk)?;
+                Ok(spool)
+            })
+            .await?;
+        }
+    }
+    Ok(if size <= limit { Ok(spool) } else { Err(too_large("file")) })
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum JsonBody {
+    Many { documents: Vec<serde_json::Value> },
+    One(serde_json::Value),
+}
+
+#[derive(Deserialize)]
+struct JsonDocument {
+    title: Option<String>,
+    text: String,
+    collection: Option<String>,
+    #[serde(default)]
+    metadata: Option<Metadata>,
+    source: Option<String>,
+}
+
+async fn json(config: &Config, mut payload: Payload) -> Result<Vec<Received>, Problem> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(broken)?;
+        // JSON escapes may double a text's size.
+        if body.len() + chunk.len() > config.max_upload_bytes.saturating_mul(2) {
+            return Err(too_large("body"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let body: JsonBody = serde_json::from_slice(&body)
+        .map_err(|error| Problem::new(Code::InvalidRequest, format!("the body is not JSON: {error}")))?;
+    let documents = match body {
+        JsonBody::Many { documents } => documents,
+        JsonBody::One(document) => vec![document],
+    };
+    let limit = config.max_upload_bytes;
+    Ok(documents.into_iter().map(|document| json_document(limit, document)).collect())
+}
+
+fn json_document(limit: usize, document: serde_json::Value) -> Received {
+    let title = document.get("title").and_then(|title| title.as_str()).unwrap_or_default().to_owned();
+    let document: JsonDocument = match serde_json::from_value(document) {
+        Ok(document) => document,
+        Err(error) => {
+            let problem = Problem::new(
+                Code::InvalidRequest,
+                format!("a document needs a `text` and fields of the right kind: {error}"),
+            );
+            return Received::Refused { title, problem };
+        }
+    };
+    if document.text.len() > limit {
+        return Received::Refused { title, problem: too_large("text") };
+    }
+    Received::File(Box::new(File {
+        content: Content::Text(Bytes::from(document.text)),
+        about: Upload {
+            title: document.title,
+            collection: document.collection,
+            metadata: document.metadata.unwrap_or_default(),
+            source: document.source,
+            media_type: Some("text/plain".to_owned()),
+            ..Upload::default()
+        },
+    }))
+}
+
+fn broken(error: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::InvalidRequest, format!("the body cannot be read: {error}"))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Problem> {
+    let outcome = tokio::task::spawn_blocking(work).await;
+    outcome.map_err(std::io::Error::other).and_then(|outcome| outcome).map_err(|error| {
+        tracing::error!(%error, "an upload could not be kept on disk");
+        Problem::new(Code::StoreUnavailable, "the upload could not be kept on disk; see the server's log")
+    })
+}

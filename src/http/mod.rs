@@ -1,0 +1,106 @@
+//! REST, SSE and the page: the route table, what every request passes, and the server itself.
+
+mod auth;
+mod documents;
+mod error;
+mod generations;
+mod operations;
+mod page;
+mod questions;
+mod request;
+mod search;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix_web::dev::Server;
+use actix_web::http::Method;
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::{HttpRequest, HttpServer, Resource, web};
+
+use self::error::ApiError;
+use crate::app::App;
+use crate::error::{Code, Problem};
+
+/// How long connections may take to end when the server stops, in seconds. Questions are waited for before that.
+const SHUTDOWN_TIMEOUT_S: u64 = 3;
+
+/// Bound of JSON bodies that are not documents, in bytes.
+const JSON_LIMIT: usize = 2 * 1024 * 1024;
+
+/// Starts the server on a bound address. It runs once awaited, until it is told to stop through its handle.
+///
+/// # Errors
+/// Where the address cannot be listened on.
+pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
+    operations::install_metrics();
+    let data = web::Data::from(app);
+    let server = HttpServer::new(move || {
+        actix_web::App::new()
+            .app_data(data.clone())
+            .app_data(error::json_config(JSON_LIMIT))
+            .app_data(error::query_config())
+            .app_data(error::path_config())
+            .configure(routes)
+            .default_service(web::to(route_not_found))
+            .wrap(from_fn(auth::guard))
+            .wrap(from_fn(request::observe))
+    });
+    let server = server.listen(listener)?.disable_signals().shutdown_timeout(SHUTDOWN_TIMEOUT_S);
+    Ok(server.run())
+}
+
+/// The route table.
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            resource("/api/documents", &[Method::GET, Method::POST])
+                .route(web::get().to(documents::list))
+                .route(web::post().to(documents::add)),
+        )
+        .service(
+            resource("/api/documents/{id}", &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE])
+                .route(web::get().to(documents::get))
+                .route(web::put().to(documents::replace))
+                .route(web::patch().to(documents::patch))
+                .route(web::delete().to(documents::delete)),
+        )
+        .service(resource("/api/documents/{id}/text", &[Method::GET]).route(web::get().to(documents::text)))
+        .service(resource("/api/documents/{id}/original", &[Method::GET]).route(web::get().to(documents::original)))
+        .service(resource("/api/documents/{id}/retry", &[Method::POST]).route(web::post().to(documents::retry)))
+        .service(resource("/api/search", &[Method::GET]).route(web::get().to(search::search)))
+        .service(
+            resource("/api/questions", &[Method::GET, Method::POST])
+                .route(web::get().to(questions::list))
+                .route(web::post().to(questions::ask)),
+        )
+        .service(
+            resource("/api/questions/{id}", &[Method::GET, Method::DELETE])
+                .route(web::get().to(questions::get))
+                .route(web::delete().to(questions::delete)),
+        )
+        .service(resource("/api/questions/{id}/events", &[Method::GET]).route(web::get().to(questions::events)))
+        .service(resource("/api/generations", &[Method::POST]).route(web::post().to(generations::generate)))
+        .service(resource("/api/usage", &[Method::GET]).route(web::get().to(operations::usage)))
+        .service(resource("/healthz", &[Method::GET]).route(web::get().to(operations::healthz)))
+        .service(resource("/readyz", &[Method::GET]).route(web::get().to(operations::readyz)))
+        .service(resource("/metrics", &[Method::GET]).route(web::get().to(operations::metrics)))
+        .service(resource("/", &[Method::GET]).route(web::get().to(page::index)))
+        .service(
+            resource("/static/{file:.*}", &[Method::GET]).route(web::get().to(page::file)).wrap(Compress::default()),
+        );
+}
+
+/// A resource that answers other methods than those given in the error shape.
+fn resource(path: &str, allowed: &'static [Method]) -> Resource {
+    web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
+        let allow = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+        let message = format!("{} is not possible here; use {allow}", request.method());
+        Err::<(), _>(ApiError::from(Problem::new(Code::MethodNotAllowed, message)).allow(allow))
+    }))
+}
+
+async fn route_not_found(request: HttpRequest) -> Result<(), ApiError> {
+    let message = format!("there is nothing at {}; see /api/documents, /api/questions and /api/search", request.path());
+    Err(Problem::new(Code::RouteNotFound, message).into())
+}

@@ -1,0 +1,94 @@
+//! Health, figures and usage.
+
+use std::sync::LazyLock;
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json, Query};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use time::{Duration, OffsetDateTime};
+
+use super::error::ApiError;
+use crate::app::App;
+use crate::error::{Code, Problem};
+use crate::store::DailyUsage;
+
+/// The process has one recorder of figures, as the `metrics` crate has it.
+static METRICS: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
+    let buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0];
+    let builder = PrometheusBuilder::new().set_buckets(&buckets).ok()?;
+    builder.install_recorder().ok()
+});
+
+/// Starts counting.
+pub(super) fn install_metrics() {
+    LazyLock::force(&METRICS);
+}
+
+pub(super) async fn healthz() -> Json<serde_json::Value> {
+    Json(json!({"status": "ok"}))
+}
+
+pub(super) async fn readyz(app: Data<App>) -> Result<Json<serde_json::Value>, ApiError> {
+    app.store.check().await?;
+    let applied = app.search.applied().await.map_err(Problem::from)?;
+    let last = app.store.last_change().await?;
+    let mode = if app.llm.is_configured() { "model" } else { "extractive" };
+    Ok(Json(json!({"status": "ok", "mode": mode, "changes_to_index": last.saturating_sub(applied)})))
+}
+
+pub(super) async fn metrics(app: Data<App>) -> Result<HttpResponse, ApiError> {
+    let handle = METRICS
+        .as_ref()
+        .ok_or_else(|| Problem::new(Code::Internal, "figures are not counted; another recorder is installed"))?;
+    metrics::gauge!("dokkai_questions_running").set(u32::try_from(app.live.count()).unwrap_or(u32::MAX));
+    handle.run_upkeep();
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct UsageParams {
+    days: Option<u32>,
+}
+
+/// Usage by day and model, and the sums.
+#[derive(Serialize)]
+pub(super) struct UsageReport {
+    days: u32,
+    usage: Vec<DailyUsage>,
+    total: UsageTotal,
+}
+
+#[derive(Default, Serialize)]
+struct UsageTotal {
+    calls: u64,
+    failed: u64,
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    cost_usd: f64,
+    cost_jpy: f64,
+    /// What the same tokens cost at the official rate.
+    official_cost_jpy: f64,
+}
+
+pub(super) async fn usage(app: Data<App>, params: Query<UsageParams>) -> Result<Json<UsageReport>, ApiError> {
+    let days = params.days.unwrap_or(30);
+    if !(1..=3_650).contains(&days) {
+        return Err(Problem::parameter("days", "days must be from 1 to 3650").into());
+    }
+    // Whole days (UTC), today included.
+    let since = OffsetDateTime::now_utc().replace_time(time::Time::MIDNIGHT) - Duration::days(i64::from(days) - 1);
+    let usage = app.store.usage_since(since).await?;
+    let mut total = UsageTotal::default();
+    for day in &usage {
+        total.calls += day.calls;
+        total.failed += day.failed;
+        total.prompt_tokens += day.prompt_tokens;
+        total.completion_tokens += day.completion_tokens;
+        total.cost_usd += day.cost_usd;
+        total.cost_jpy += day.cost_jpy;
+    }
+    total.official_cost_jpy = total.cost_usd * app.config.llm.official_jpy_per_usd;
+    Ok(Json(UsageReport { days, usage, total }))
+}
