@@ -1,0 +1,26 @@
+# `make test` installs what the tests need and runs them all; `make check` holds the rules; `make bench` measures.
+
+CARGO ?= cargo
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: run test check bench tools advisories
+
+run:
+	$(CARGO) run --release
+
+test: tools
+	$(CARGO) nextest run
+
+# Formatting, lints, documentation, licences and sources; then advisories, as far as their database can be reached.
+check: tools
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+	$(CARGO) deny check --hide-inclusion-graph licenses bans sources
+	@./ci/advisories
+
+bench:
+	$(CARGO) bench
+
+tools:
+	@./ci/tools
