@@ -78,7 +78,10 @@ mod tests {
         };
         check("", 0);
         check("a", 1);
-        check("水道料金の支払期限は、検針日の翌月20日です。口座振替のお申し込みは、市役所の窓口で受け付けています。", 41);
+        check(
+            "水道料金の支払期限は、検針日の翌月20日です。口座振替のお申し込みは、市役所の窓口で受け付けています。",
+            41,
+        );
         check("料金は毎月二十日までに支払うこと。", 14);
         check(
             "The water bill is due on the twentieth day of the month after the meter was read. Direct debit can be \

@@ -27,6 +27,7 @@ pub(super) fn extract(bytes: &[u8], declared: Option<&str>) -> Result<Found, Ext
 }
 
 /// The text of the first first-level heading, else of the first heading.
+#[expect(clippy::wildcard_enum_match_arm, reason = "few of the parser's many events matter here")]
 pub(super) fn first_heading(markdown: &str) -> Option<String> {
     let mut best: Option<(HeadingLevel, String)> = None;
     let mut open: Option<(HeadingLevel, String)> = None;
