@@ -77,6 +77,35 @@ async fn memory_time_and_output_of_the_real_reader_are_bounded() {
 }
 
 #[tokio::test]
+async fn nesting_deeper_than_the_stack_fails_its_document_alone() {
+    let result = extractor().extract(file(nested_pdf(300_000), "deep.pdf")).await;
+    assert_eq!(code(result), Err(Code::ExtractionCrashed));
+    // Depending on the build, the reader runs out of stack or of time.
+    let quick = Limits { cpu: Duration::from_secs(1), ..Limits::default() };
+    let result = code(extractor().with_limits(quick).extract(page(&"<div>".repeat(60_000))).await);
+    assert!(matches!(result, Err(Code::ExtractionCrashed | Code::ExtractionLimit)), "{result:?}");
+    assert_eq!(code(extractor().extract(page("still here")).await), Ok("still here".to_owned()));
+}
+
+/// A page with an array of arrays of arrays.
+fn nested_pdf(depth: usize) -> String {
+    let nested = "[".repeat(depth) + &"]".repeat(depth);
+    let objects = [
+        "<</Type/Catalog/Pages 2 0 R>>".to_owned(),
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>".to_owned(),
+        format!("<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/X {nested}>>"),
+    ];
+    let mut pdf = String::from("%PDF-1.4\n");
+    let mut table = String::from("xref\n0 4\n0000000000 65535 f \n");
+    for (number, object) in objects.iter().enumerate() {
+        table += &format!("{:010} 00000 n \n", pdf.len());
+        pdf += &format!("{} 0 obj\n{object}\nendobj\n", number + 1);
+    }
+    let start = pdf.len();
+    format!("{pdf}{table}trailer<</Size 4/Root 1 0 R>>\nstartxref\n{start}\n%%EOF")
+}
+
+#[tokio::test]
 async fn a_dropped_extraction_ends_its_reader() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");

@@ -1,35 +1,29 @@
 //! PDF → Markdown, page by page, so that every page's first character is known.
 
-use unpdf::render::to_markdown;
-use unpdf::{CleanupOptions, Document, ErrorKind, ParseOptions, RenderOptions};
+use unpdf::render::{CleanupPipeline, to_markdown};
+use unpdf::{CleanupOptions, Document, ErrorKind, Page, ParseOptions, RenderOptions};
 
 use super::{ExtractError, Found, Markup, text};
 use crate::error::Code;
+
+/// A line between pages while the whole text is cleaned: a noncharacter, so that no text holds it, after a mark that the
+/// cleaning leaves alone.
+const PAGE_END: &str = "#\u{fdd0}";
 
 /// Reads a PDF. Runs on the calling thread alone, whose stack the worker makes large: form objects nest deeply.
 pub(super) fn extract(bytes: &[u8]) -> Result<Found, ExtractError> {
     let parsed = unpdf::parse_bytes_with_options(bytes, ParseOptions::new().lenient().sequential());
     let mut document = parsed.map_err(|error| failure(error.kind()))?;
-    let options = RenderOptions {
-        escape_special_chars: false,
-        cleanup: Some(CleanupOptions { preserve_frontmatter: false, ..CleanupOptions::standard() }),
-        ..RenderOptions::default()
-    };
-
     let mut warnings = Vec::new();
+    let fields = std::mem::take(&mut document.form_fields);
+    let page_count = document.pages.len();
+    let (numbers, rendered) = render(std::mem::take(&mut document.pages), &mut warnings);
+
     let mut whole = String::new();
     let mut characters = 0;
     let mut pages = Vec::new();
-    let fields = std::mem::take(&mut document.form_fields);
-    let page_count = document.pages.len();
-    for page in std::mem::take(&mut document.pages) {
-        let number = page.number;
-        let single = Document { pages: vec![page], ..Document::default() };
-        let Ok(rendered) = to_markdown(&single, &options) else {
-            warnings.push(format!("page {number} could not be read"));
-            continue;
-        };
-        let repaired: String = rendered.chars().map(unified).collect();
+    for (number, page) in numbers.into_iter().zip(rendered.split(PAGE_END)) {
+        let repaired: String = page.chars().map(unified).collect();
         let clean = text::normalise(&repaired);
         let clean = clean.trim();
         if clean.is_empty() {
@@ -71,7 +65,58 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Found, ExtractError> {
     if empty > 0 {
         warnings.push(format!("{empty} of {page_count} pages have no text"));
     }
-    Ok(Found { text: whole, markup: Markup::Markdown, title: document.metadata.title.take(), pages, warnings })
+    Ok(Found {
+        text: whole,
+        markup: Markup::Markdown,
+        title: document.metadata.title.as_deref().map(title),
+        pages,
+        warnings,
+    })
+}
+
+/// Every page's Markdown with [`PAGE_END`] between, and the numbers of these pages. The reader can clean each page as it
+/// renders it, but then compiles some twenty regular expressions for each, which takes longer than all else.
+fn render(pages: Vec<Page>, warnings: &mut Vec<String>) -> (Vec<u32>, String) {
+    let options = RenderOptions { escape_special_chars: false, cleanup: None, ..RenderOptions::default() };
+    let mut numbers = Vec::new();
+    let mut rendered = Vec::new();
+    for page in pages {
+        let number = page.number;
+        match to_markdown(&Document { pages: vec![page], ..Document::default() }, &options) {
+            Ok(markdown) => {
+                numbers.push(number);
+                rendered.push(markdown.replace(PAGE_END, ""));
+            }
+            Err(_) => warnings.push(format!("page {number} could not be read")),
+        }
+    }
+    let cleanup = CleanupPipeline::new(CleanupOptions {
+        preserve_frontmatter: false,
+        // In Japanese tables, ○ and ● are values.
+        standardize_bullets: false,
+        ..CleanupOptions::standard()
+    });
+    (numbers, cleanup.process(&rendered.join(&format!("\n\n{PAGE_END}\n\n"))))
+}
+
+/// The title without what programs put around it: Office the kind and the file's ending, some printer drivers a
+/// hexadecimal form of bytes in the system's encoding.
+fn title(raw: &str) -> String {
+    let decoded = from_hexadecimal(raw.trim()).and_then(|bytes| text::decode(&bytes, None).ok());
+    let whole = decoded.map_or_else(|| raw.trim().to_owned(), |decoded| decoded.text);
+    let programs = ["Microsoft Word - ", "Microsoft PowerPoint - ", "Microsoft Excel - "];
+    let Some(name) = programs.iter().find_map(|program| whole.strip_prefix(program)) else { return whole };
+    let endings = [".docx", ".doc", ".pptx", ".ppt", ".xlsx", ".xls"];
+    endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name).to_owned()
+}
+
+/// The bytes that `<4D69…>` stands for.
+fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix('<')?.strip_suffix('>')?.as_bytes();
+    if digits.len() < 8 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 fn failure(kind: ErrorKind) -> ExtractError {
@@ -179,6 +224,16 @@ mod tests {
         check("⽔道⾦額", "水道金額");
         check("⻑い⻄の⺠、⻘い⾓", "長い西の民、青い角");
         check("水道 ABC ＡＢＣ ①", "水道 ABC ＡＢＣ ①");
+    }
+
+    #[test]
+    fn titles_lose_what_programs_add() {
+        let check = |raw: &str, expected: &str| assert_eq!(title(raw), expected, "{raw}");
+        check("Debian Policy Manual", "Debian Policy Manual");
+        check("Microsoft Word - 料金の案内.docx", "料金の案内");
+        check("<4D6963726F736F667420576F7264202D20908593B997BF8BE082CC88C493E02E646F63>", "水道料金の案内");
+        check("<notes>", "<notes>");
+        check("<4D6>", "<4D6>");
     }
 
     #[test]
