@@ -41,7 +41,7 @@ const DROPPED_CLASSES: &[&str] = &[
 ];
 
 /// The same for ids.
-const DROPPED_IDS: &[&str] = &["footer", "nav", "navigation", "breadcrumb", "breadcrumbs"];
+const DROPPED_IDS: &[&str] = &["banner", "footer", "nav", "navigation", "breadcrumb", "breadcrumbs"];
 
 /// The least text that a `main` or `article` must hold to be taken for the page, in characters.
 const MAIN_TEXT: usize = 200;
@@ -347,6 +347,7 @@ mod tests {
     fn menus_scripts_and_hidden_parts_are_left_out() {
         check("<nav>menu</nav><p>text<script>x()</script><style>y</style><footer>f</footer>", "text");
         check("<div role=navigation>menu</div><ul class='docnav top'><li>next</ul><p>text", "text");
+        check("<div id=banner>shop</div><div id=content>text</div>", "text");
         check("<p hidden>no</p><p aria-hidden=true>no</p><p>text<!-- no -->", "text");
         check("<div class=sidebar>a box of text</div>", "a box of text");
         let main = "words ".repeat(100);

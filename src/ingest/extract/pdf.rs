@@ -143,7 +143,11 @@ fn title(raw: &str) -> Option<String> {
     let name = programs.iter().find_map(|program| whole.strip_prefix(program)).unwrap_or(&whole);
     let endings = [".pdf", ".PDF", ".docx", ".doc", ".pptx", ".ppt", ".xlsx", ".xls"];
     let name = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
-    name.chars().any(char::is_alphabetic).then(|| name.to_owned())
+    // Question marks inside words stand for characters that the program could not write.
+    let letters: Vec<char> = name.chars().collect();
+    let is_lost = |w: &&[char]| matches!(w, [a, '?', b] if a.is_alphabetic() && b.is_alphabetic());
+    let whole = letters.windows(3).filter(is_lost).count() < 2 && letters.iter().any(|c| c.is_alphabetic());
+    whole.then(|| name.to_owned())
 }
 
 /// The bytes that `<4D69…>` stands for.
@@ -193,6 +197,8 @@ mod tests {
         check("<4D6963726F736F667420576F7264202D20908593B997BF8BE082CC88C493E02E646F63>", "水道料金の案内");
         check("<notes>", "<notes>");
         check("Taro9-安全基準（その１）.PDF", "Taro9-安全基準（その１）");
+        check("クラウト?セキュリティカ?イト?ライン", "none");
+        check("Why Rust?", "Why Rust?");
         check("0000909832-23-000004", "none");
         check("<4D6>", "<4D6>");
     }
