@@ -68,12 +68,14 @@ async fn a_reader_that_fails_fails_its_document_alone() {
 async fn memory_time_and_output_of_the_real_reader_are_bounded() {
     let check = async |what: &str, body: String, limits: Limits| {
         let result = extractor().with_limits(limits).extract(page(&body)).await;
-        assert_eq!(code(result), Err(Code::ExtractionLimit), "{what}");
+        let error = result.expect_err(what);
+        assert_eq!(error.code, Code::ExtractionLimit, "{what}");
+        assert!(error.message.contains(what), "{what}: {error}");
     };
     let usual = Limits::default();
     check("memory", "<p>words</p>".repeat(500_000), Limits { memory: 200 << 20, ..usual }).await;
-    check("output", "<p>words</p>".repeat(1_000), Limits { output: 1_000, ..usual }).await;
-    check("time", "<div>".repeat(500_000), Limits { cpu: Duration::from_secs(1), ..usual }).await;
+    check("text", "<p>words</p>".repeat(1_000), Limits { output: 1_000, ..usual }).await;
+    check("long", "<div>".repeat(500_000), Limits { cpu: Duration::from_secs(1), ..usual }).await;
 }
 
 #[tokio::test]
