@@ -53,7 +53,8 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Found, ExtractError> {
     }
 
     if !whole.chars().any(char::is_alphanumeric) {
-        return Err(if page_count == 0 {
+        // Pages that cannot be unpacked may hold text all the same.
+        return Err(if page_count == 0 || document.extraction_quality.undecodable_content_streams > 0 {
             failure(ErrorKind::Corrupted)
         } else {
             ExtractError::new(
