@@ -1,27 +1,26 @@
 //! Extracted text → passages with exact offsets.
 //!
-//! A passage is small enough to be about one thing and large enough to be understood: 200 to 300 tokens, cut where the
-//! text itself pauses — before headings, between blocks, at sentences. Passages do not overlap; whoever reads one
+//! A passage is small enough to be about one thing and large enough to be understood: up to 300 tokens, cut where the
+//! text itself pauses most — before headings, between blocks, at sentences. Passages do not overlap; whoever reads one
 //! can read its neighbours.
+//!
+//! The text is first taken apart into [`Atom`]s by [`outline`], each with how well the text may be cut before it; atoms
+//! are then packed into passages. Both steps pass once over the text.
 
-use std::ops::Range;
+mod outline;
 
-use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
-use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
+use self::outline::{Atom, Heading, Outline, Strength};
+use super::extract::Extracted;
+use crate::tokens::Hundredths;
 
-use super::extract::{Extracted, Markup};
-use crate::tokens::estimate_tokens;
+/// The most that a passage holds.
+const MOST: Hundredths = Hundredths::of_tokens(300);
 
-/// Tokens in a passage, estimated: filled up to the first, and past it up to the second where that spares a cut inside
-/// a block.
-const TOKENS: std::ops::RangeInclusive<usize> = 200..=300;
+/// What a passage holds at least, where the text is cut only because a passage is full.
+const LEAST: Hundredths = Hundredths::of_tokens(150);
 
-/// The splitter is given stretches of at least the first and at most the second size, in bytes. Its time grows faster
-/// than its input where a text has no structure; so bounded, cutting is linear in the text.
-const STRETCH: Range<usize> = (16 << 10)..(64 << 10);
-
-/// The longest heading that is kept whole in a path, in characters; what is longer is a sentence taken for a heading.
-const HEADING: usize = 120;
+/// What a passage holds at least before a heading ends it: shorter sections share a passage.
+const SECTION: Hundredths = Hundredths::of_tokens(100);
 
 /// A passage before its document is stored. Offsets count Unicode scalar values of the extracted text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,167 +41,115 @@ pub struct Draft {
 /// from that, they hold the whole text. Takes time in proportion to the text; run it off the executor.
 pub fn cut(extracted: &Extracted) -> Vec<Draft> {
     let text = extracted.text.as_str();
-    let outline = match extracted.markup {
-        Markup::Markdown => Outline::of(text),
-        Markup::Plain => Outline::default(),
+    let outline = Outline::of(text, extracted.markup);
+    let mut place = Place {
+        text,
+        byte: 0,
+        character: 0,
+        headings: &outline.headings,
+        path: Vec::new(),
+        pages: &extracted.pages,
+        page: None,
     };
     let mut drafts = Vec::new();
-    let mut offsets = Characters { text, byte: 0, character: 0 };
-    let mut headings = outline.headings.iter().peekable();
-    let mut path: Vec<&Heading> = Vec::new();
-    let mut pages = extracted.pages.iter().peekable();
-    let mut page = None;
-    for stretch in stretches(text, &outline.blocks) {
-        for piece in split(text, &stretch, extracted.markup) {
-            let start = offsets.advance(piece.start);
-            let end = offsets.advance(piece.end);
-            while let Some(heading) = headings.next_if(|heading| heading.start <= piece.start) {
-                path.retain(|above| above.level < heading.level);
-                path.push(heading);
-            }
-            while let Some((number, _)) = pages.next_if(|(_, first)| *first <= start) {
-                page = Some(*number);
-            }
-            let names: Vec<&str> = path.iter().map(|heading| heading.name.as_str()).collect();
-            drafts.push(Draft {
-                start,
-                end,
-                text: text.get(piece).unwrap_or_default().to_owned(),
-                page,
-                heading: (!names.is_empty()).then(|| names.join(" › ")),
-            });
+    let mut packer = Packer::default();
+    for atom in outline.atoms() {
+        while let Some(range) = packer.cut_before(&atom) {
+            drafts.extend(place.draft(range));
         }
+        packer.push(atom);
+    }
+    if let (Some(first), Some(last)) = (packer.atoms.first(), packer.atoms.last()) {
+        drafts.extend(place.draft(first.start..last.end));
     }
     drafts
 }
 
-/// Where a Markdown text can be cut, and what its parts are called. Offsets are bytes.
+/// The atoms of the passage in the making; together they never hold more than [`MOST`].
 #[derive(Default)]
-struct Outline {
-    headings: Vec<Heading>,
-    /// Where blocks of the outermost level begin, in rising order.
-    blocks: Vec<usize>,
+struct Packer {
+    atoms: Vec<Atom>,
+    size: Hundredths,
 }
 
-struct Heading {
-    start: usize,
-    level: HeadingLevel,
-    name: String,
-}
+impl Packer {
+    fn push(&mut self, atom: Atom) {
+        self.size += atom.size;
+        self.atoms.push(atom);
+    }
 
-impl Outline {
-    fn of(markdown: &str) -> Self {
-        let mut outline = Self::default();
-        let mut open: Option<Heading> = None;
-        let mut depth = 0_usize;
-        let options = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES;
-        for (event, range) in Parser::new_ext(markdown, options).into_offset_iter() {
-            match event {
-                Event::Start(tag) => {
-                    if depth == 0 {
-                        outline.blocks.push(range.start);
-                    }
-                    depth += 1;
-                    if let Tag::Heading { level, .. } = tag {
-                        open = Some(Heading { start: range.start, level, name: String::new() });
-                    }
-                }
-                Event::End(tag) => {
-                    depth = depth.saturating_sub(1);
-                    if let (TagEnd::Heading(_), Some(mut heading)) = (tag, open.take()) {
-                        heading.name = one_line(&heading.name);
-                        if !heading.name.is_empty() {
-                            outline.headings.push(heading);
-                        }
-                    }
-                }
-                Event::Text(words) | Event::Code(words) => {
-                    if let Some(heading) = &mut open {
-                        heading.name.push_str(&words);
-                    }
-                }
-                Event::SoftBreak | Event::HardBreak => {
-                    if let Some(heading) = &mut open {
-                        heading.name.push(' ');
-                    }
-                }
-                _ => {}
+    /// The bytes of the passage that is complete now that `next` comes; what is left begins the following one.
+    fn cut_before(&mut self, next: &Atom) -> Option<std::ops::Range<usize>> {
+        let keep = if next.strength == Strength::Heading && self.size >= SECTION {
+            self.atoms.len()
+        } else if self.size + next.size <= MOST {
+            return None;
+        } else {
+            self.best_cut(next)
+        };
+        let rest = self.atoms.split_off(keep);
+        self.size = rest.iter().map(|atom| atom.size).sum();
+        let complete = std::mem::replace(&mut self.atoms, rest);
+        Some(complete.first()?.start..complete.last()?.end)
+    }
+
+    /// How many atoms to keep: up to the last of the best cuts that leave at least [`LEAST`], else all.
+    fn best_cut(&self, next: &Atom) -> usize {
+        let mut best = (Strength::Never, self.atoms.len());
+        let mut size = Hundredths::default();
+        for (at, atom) in self.atoms.iter().skip(1).chain(std::iter::once(next)).enumerate() {
+            size += self.atoms.get(at).map(|before| before.size).unwrap_or_default();
+            if size >= LEAST && atom.strength >= best.0 {
+                best = (atom.strength, at + 1);
             }
         }
-        outline
+        best.1
     }
 }
 
-fn one_line(name: &str) -> String {
-    let line = name.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(HEADING) {
-        Some((at, _)) => format!("{}…", line.get(..at).unwrap_or_default()),
-        None => line,
-    }
-}
-
-/// Cuts the text into byte ranges within the bounds of [`STRETCH`], at the beginnings of blocks if there are any, else
-/// at blank lines, line ends, sentence ends or spaces, else between any two characters.
-fn stretches(text: &str, blocks: &[usize]) -> Vec<Range<usize>> {
-    let mut cuts = Vec::new();
-    let mut start = 0;
-    let mut blocks = blocks.iter().copied().peekable();
-    while text.len() - start > STRETCH.end {
-        while blocks.next_if(|block| *block < start + STRETCH.start).is_some() {}
-        let block = blocks.peek().copied().filter(|block| *block <= start + STRETCH.end);
-        let end = block.unwrap_or_else(|| pause(text, start));
-        cuts.push(start..end);
-        start = end;
-    }
-    cuts.push(start..text.len());
-    cuts
-}
-
-/// The last good place to cut in the second half of the largest stretch from `start`.
-fn pause(text: &str, start: usize) -> usize {
-    let floor = |at: usize| (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    let (from, to) = (floor(start + STRETCH.end / 2), floor(start + STRETCH.end));
-    let window = text.get(from..to).unwrap_or_default();
-    let after = |mark: &str| window.rfind(mark).map(|at| from + at + mark.len());
-    ["\n\n", "\n", "。", ". ", " "].iter().find_map(|mark| after(mark)).unwrap_or(to)
-}
-
-/// The passages of one stretch, as byte ranges of the whole text, trimmed.
-fn split(text: &str, stretch: &Range<usize>, markup: Markup) -> Vec<Range<usize>> {
-    let part = text.get(stretch.clone()).unwrap_or_default();
-    let config = || ChunkConfig::new(TOKENS).with_sizer(Tokens);
-    let pieces: Vec<(usize, &str)> = match markup {
-        Markup::Plain => TextSplitter::new(config()).chunk_indices(part).collect(),
-        Markup::Markdown => MarkdownSplitter::new(config()).chunk_indices(part).collect(),
-    };
-    let trimmed = pieces.into_iter().filter_map(|(at, piece)| {
-        let left = piece.len() - piece.trim_start_matches('\n').len();
-        let kept = piece.trim_start_matches('\n').trim_end();
-        let start = stretch.start + at + left;
-        (!kept.trim().is_empty()).then_some(start..start + kept.len())
-    });
-    trimmed.collect()
-}
-
-struct Tokens;
-
-impl ChunkSizer for Tokens {
-    fn size(&self, chunk: &str) -> usize {
-        estimate_tokens(chunk) as usize
-    }
-}
-
-/// Byte offsets → character offsets, for rising bytes.
-struct Characters<'a> {
+/// Where in the text, its sections and its pages the cutting has come to.
+struct Place<'a> {
     text: &'a str,
     byte: usize,
     character: usize,
+    headings: &'a [Heading],
+    path: Vec<&'a Heading>,
+    pages: &'a [(u32, usize)],
+    page: Option<u32>,
 }
 
-impl Characters<'_> {
+impl Place<'_> {
+    /// The passage at `range`, in bytes, without blank lines around it; nothing if it is blank.
+    fn draft(&mut self, range: std::ops::Range<usize>) -> Option<Draft> {
+        let whole = self.text.get(range.clone())?;
+        let content = whole.trim_end();
+        let first = content.len() - content.trim_start().len();
+        // Indentation belongs to the first line.
+        let line = content.get(..first)?.rfind('\n').map_or(0, |at| at + 1);
+        let content = content.get(line..)?;
+        if content.trim().is_empty() {
+            return None;
+        }
+        let start = self.advance(range.start + line);
+        let from = self.byte;
+        let end = self.advance(from + content.len());
+        while let Some((heading, rest)) = self.headings.split_first().filter(|(heading, _)| heading.start <= from) {
+            self.path.retain(|above| above.level < heading.level);
+            self.path.push(heading);
+            self.headings = rest;
+        }
+        while let Some((page, rest)) = self.pages.split_first().filter(|(page, _)| page.1 <= start) {
+            self.page = Some(page.0);
+            self.pages = rest;
+        }
+        let names: Vec<&str> = self.path.iter().map(|heading| heading.name.as_str()).collect();
+        let heading = (!names.is_empty()).then(|| names.join(" › "));
+        Some(Draft { start, end, text: content.to_owned(), page: self.page, heading })
+    }
+
+    /// A byte offset as a character offset; offsets must rise.
     fn advance(&mut self, byte: usize) -> usize {
-        let between = self.text.get(self.byte..byte).unwrap_or_default();
-        self.character += between.chars().count();
+        self.character += self.text.get(self.byte..byte).map_or(0, |between| between.chars().count());
         self.byte = byte;
         self.character
     }
@@ -213,6 +160,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ingest::extract::Markup;
+    use crate::tokens::estimate_tokens;
 
     fn extracted(text: &str, markup: Markup, pages: &[(u32, usize)]) -> Extracted {
         Extracted {
@@ -235,7 +184,7 @@ mod tests {
             assert!(between.trim().is_empty(), "lost between passages: {between:?}");
             assert_eq!(characters[draft.start..draft.end].iter().collect::<String>(), draft.text);
             assert!(!draft.text.trim().is_empty());
-            assert!(estimate_tokens(&draft.text) as usize <= *TOKENS.end());
+            assert!(estimate_tokens(&draft.text) <= 300);
             last = draft.end;
         }
         assert!(characters[last..].iter().collect::<String>().trim().is_empty(), "the end is lost");
@@ -270,7 +219,7 @@ mod tests {
             check_invariants(&extracted, &drafts);
             let sizes: Vec<u32> = drafts.iter().map(|draft| estimate_tokens(&draft.text)).collect();
             let (last, full) = sizes.split_last().unwrap();
-            assert!(*last <= 300 && full.iter().all(|size| (180..=300).contains(size)), "{sizes:?}");
+            assert!(*last <= 300 && full.iter().all(|size| (150..=300).contains(size)), "{sizes:?}");
         };
         check("水道料金の支払期限は、検針日の翌月二十日です。");
         check("The water bill is due on the twentieth day of the next month. ");
@@ -289,7 +238,11 @@ mod tests {
             check_invariants(&extracted, &drafts);
             assert!(drafts.len() > 3);
             for draft in &drafts[1..drafts.len() - 1] {
-                assert!(draft.text.ends_with([';', '|']), "cut inside a line: {:?}", draft.text);
+                assert!(
+                    draft.text.trim_end_matches("\n```").ends_with([';', '|']),
+                    "cut inside a line: {:?}",
+                    draft.text
+                );
             }
         }
     }
@@ -303,16 +256,31 @@ mod tests {
     }
 
     #[test]
-    fn large_texts_without_structure_are_cut_in_bounded_stretches() {
+    fn texts_without_structure_are_cut_between_characters() {
         let check = |text: String, markup: Markup| {
-            let ranges = stretches(&text, &Outline::of(&text).blocks);
-            assert!(ranges.iter().all(|range| range.len() <= STRETCH.end));
             let extracted = extracted(&text, markup, &[]);
             check_invariants(&extracted, &cut(&extracted));
         };
-        check("あ".repeat(100_000), Markup::Plain);
-        check("x".repeat(200_000), Markup::Markdown);
-        check("👩‍👩‍👧".repeat(10_000), Markup::Plain);
+        check("あ".repeat(10_000), Markup::Plain);
+        check("x".repeat(20_000), Markup::Markdown);
+        check(format!("e{}", "\u{301}".repeat(20_000)), Markup::Plain);
+        check(" ".repeat(20_000) + "end", Markup::Plain);
+        let families = extracted(&"👩‍👩‍👧".repeat(1_000), Markup::Plain, &[]);
+        let drafts = cut(&families);
+        check_invariants(&families, &drafts);
+        assert!(drafts.iter().all(|draft| draft.text.starts_with('👩') && draft.text.ends_with('👧')));
+    }
+
+    #[test]
+    fn short_sections_share_a_passage_and_long_ones_do_not() {
+        let short = "# A\n\nfirst\n\n## B\n\nsecond\n";
+        let drafts = cut(&extracted(short, Markup::Markdown, &[]));
+        assert_eq!(drafts.len(), 1);
+        assert_eq!(drafts[0].heading.as_deref(), Some("A"));
+        let long = format!("# A\n\n{}\n\n# B\n\nsecond\n", "Some words in English. ".repeat(20));
+        let drafts = cut(&extracted(&long, Markup::Markdown, &[]));
+        assert_eq!(drafts.len(), 2);
+        assert_eq!(drafts[1].text, "# B\n\nsecond");
     }
 
     proptest! {

@@ -7,6 +7,7 @@ mod borders;
 mod commands;
 mod documents;
 mod errors;
+mod extract;
 mod questions;
 mod restart;
 mod search;

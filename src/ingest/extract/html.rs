@@ -25,22 +25,23 @@ const DROPPED: &[&str] = &[
 /// ARIA roles of elements that are never part of the text.
 const DROPPED_ROLES: &[&str] = &["navigation", "search", "contentinfo", "menu", "menubar", "toolbar"];
 
-/// Classes that documentation generators give to menus and to the marks beside headings.
+/// Classes that documentation generators and sites give to menus and to the marks beside headings. `sidebar` is not one
+/// of them: manuals call boxes of text so.
 const DROPPED_CLASSES: &[&str] = &[
     "navheader",
     "navfooter",
     "navbar",
+    "docnav",
     "sphinxsidebar",
-    "sphinxsidebarwrapper",
-    "related",
     "headerlink",
     "breadcrumb",
     "breadcrumbs",
-    "sidebar",
     "skip-link",
     "mw-editsection",
-    "noprint",
 ];
+
+/// The same for ids.
+const DROPPED_IDS: &[&str] = &["banner", "footer", "nav", "navigation", "breadcrumb", "breadcrumbs"];
 
 /// The least text that a `main` or `article` must hold to be taken for the page, in characters.
 const MAIN_TEXT: usize = 200;
@@ -140,6 +141,7 @@ fn is_dropped(node: &Node) -> bool {
         || attrs.borrow().iter().any(|attribute| match &*attribute.name.local {
             "role" => DROPPED_ROLES.contains(&&*attribute.value),
             "class" => attribute.value.split_whitespace().any(|class| DROPPED_CLASSES.contains(&class)),
+            "id" => DROPPED_IDS.contains(&&*attribute.value),
             "hidden" => &*attribute.value != "until-found",
             "aria-hidden" => &*attribute.value == "true",
             _ => false,
@@ -177,28 +179,22 @@ fn nodes(root: &Rc<Node>) -> impl Iterator<Item = Rc<Node>> {
 }
 
 fn tag(node: &Node) -> Option<&str> {
-    match &node.data {
-        NodeData::Element { name, .. } => Some(&name.local),
-        _ => None,
-    }
+    let NodeData::Element { name, .. } = &node.data else { return None };
+    Some(&name.local)
 }
 
 fn attribute_is(node: &Node, key: &str, value: &str) -> bool {
-    match &node.data {
-        NodeData::Element { attrs, .. } => {
-            attrs.borrow().iter().any(|attribute| &*attribute.name.local == key && &*attribute.value == value)
-        }
-        _ => false,
-    }
+    let NodeData::Element { attrs, .. } = &node.data else { return false };
+    attrs.borrow().iter().any(|attribute| &*attribute.name.local == key && &*attribute.value == value)
 }
 
 fn text_of(root: &Rc<Node>) -> String {
     let mut text = String::new();
     for node in nodes(root) {
-        match &node.data {
-            NodeData::Text { contents } => text.push_str(&contents.borrow()),
-            NodeData::Element { name, .. } if &*name.local == "br" => text.push('\n'),
-            _ => {}
+        if let NodeData::Text { contents } = &node.data {
+            text.push_str(&contents.borrow());
+        } else if tag(&node) == Some("br") {
+            text.push('\n');
         }
     }
     text
@@ -284,21 +280,32 @@ fn unmark_specials(markdown: &str) -> String {
     markdown.chars().map(restore).collect()
 }
 
-/// No space at line ends, no runs of blank lines.
+/// No space at line ends, no runs of blank lines, no single space before a line as line breaks leave it; code as it is.
 fn tidy(markdown: &str) -> String {
     let mut out = String::with_capacity(markdown.len());
     let mut blank = 0;
+    let mut fence: Option<usize> = None;
     for line in markdown.trim().lines() {
         let line = line.trim_end();
+        let ticks = line.trim_start().chars().take_while(|c| *c == '`').count();
         if line.is_empty() {
             blank += 1;
             continue;
         }
         if !out.is_empty() {
-            out.push_str(if blank > 0 { "\n\n" } else { "\n" });
+            out.push('\n');
+            let kept = if fence.is_some() { blank } else { blank.min(1) };
+            out.extend(std::iter::repeat_n('\n', kept));
         }
         blank = 0;
-        out.push_str(line);
+        let only_ticks = line.trim_start().len() == ticks;
+        match fence {
+            Some(length) if ticks == length && only_ticks => fence = None,
+            None if ticks >= 3 && only_ticks => fence = Some(ticks),
+            _ => {}
+        }
+        let after_space = line.strip_prefix(' ').filter(|rest| fence.is_none() && !rest.starts_with(' '));
+        out.push_str(after_space.unwrap_or(line));
     }
     out
 }
@@ -308,5 +315,79 @@ fn dismantle(tree: Rc<Node>) {
     let mut open = vec![tree];
     while let Some(node) = open.pop() {
         open.append(&mut node.children.borrow_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use encoding_rs::{EUC_JP, SHIFT_JIS};
+
+    use super::*;
+
+    fn check(html: &str, markdown: &str) {
+        assert_eq!(extract(html.as_bytes(), None).unwrap().text, markdown, "{html}");
+    }
+
+    #[test]
+    fn the_text_is_what_the_page_shows() {
+        check("<h1>1. Title</h1><p>a_b *c* [d] `e` x&lt;y a\\b", "# 1. Title\n\na_b *c* [d] `e` x<y a\\b");
+        check("<p>See <a href='http://x/'>the <b>guide</b></a>, <em>now</em>.", "See the guide, now.");
+        check("<p>水道料金の\n   支払い\nis due\nsoon", "水道料金の支払い is due soon");
+        check("<p>one<br>\n two", "one\ntwo");
+        check("<ul><li>a<ul><li>b</ul><li>c</ul>", "- a\n  - b\n- c");
+        check("<ol><li>a<li>b</ol>", "1. a\n2. b");
+        check("<ruby>水道<rp>(</rp><rt>すいどう</rt><rp>)</rp></ruby>料金", "水道料金");
+        check("<img alt='a  chart' src=x><img src=y>", "a chart");
+        check("<pre><span>fn</span> main() {\n\n\n  a_b; <b>c</b>\n}</pre>", "```\nfn main() {\n\n\n  a_b; c\n}\n```");
+        check("<pre>a ``` b</pre>", "````\na ``` b\n````");
+        check("<p>use <code>a_b</code>", "use `a_b`");
+    }
+
+    #[test]
+    fn menus_scripts_and_hidden_parts_are_left_out() {
+        check("<nav>menu</nav><p>text<script>x()</script><style>y</style><footer>f</footer>", "text");
+        check("<div role=navigation>menu</div><ul class='docnav top'><li>next</ul><p>text", "text");
+        check("<div id=banner>shop</div><div id=content>text</div>", "text");
+        check("<p hidden>no</p><p aria-hidden=true>no</p><p>text<!-- no -->", "text");
+        check("<div class=sidebar>a box of text</div>", "a box of text");
+        let main = "words ".repeat(100);
+        check(&format!("<div>menu</div><main><p>{main}</main><div>ads</div>"), main.trim());
+        check("<div>the text is here</div><main>tiny</main>", "the text is here\n\ntiny");
+        check(
+            &format!("<p>list</p><article>{main}</article><article>b</article>"),
+            &format!("list\n\n{}\n\nb", main.trim()),
+        );
+    }
+
+    #[test]
+    fn tables_hold_data_or_lay_out_the_page() {
+        check(
+            "<table><caption>料金</caption><tr><th>種別<th>円</tr><tr><td>a|b<td>1\n2</tr></table>",
+            "料金\n\n| 種別 | 円 |\n| --- | --- |\n| a\\|b | 1 2 |",
+        );
+        check("<table><tr><td><h2>A</h2>x<td>menu</table>", "## A\n\nx\n\nmenu");
+        check("<table><tr><td>only</table>", "only");
+    }
+
+    #[test]
+    fn titles_come_from_the_head_then_the_first_heading() {
+        let check = |html: &str, title: Option<&str>| {
+            assert_eq!(extract(html.as_bytes(), None).unwrap().title.as_deref(), title, "{html}");
+        };
+        check("<title>T &amp; U</title><h1>H</h1>", Some("T & U"));
+        check("<title> </title><h1>H <b>i</b></h1>", Some("H i"));
+        check("<p>text", None);
+    }
+
+    #[test]
+    fn the_charset_is_found() {
+        let text = "<p>水道料金の支払期限</p>";
+        let check = |bytes: &[u8]| assert_eq!(extract(bytes, None).unwrap().text, "水道料金の支払期限");
+        let head = "<meta http-equiv=\"Content-Type\" content=\"text/html; charset=Shift_JIS\">";
+        check(&SHIFT_JIS.encode(&format!("{head}{text}")).0);
+        check(&EUC_JP.encode(&format!("<META CHARSET='euc-jp'>{text}")).0);
+        check(format!("<meta charset=shift_jis>{text}").as_bytes());
+        check(&EUC_JP.encode(&format!("<?xml version='1.0' encoding='EUC-JP'?><html>{text}")).0);
+        check(&SHIFT_JIS.encode(&format!("<html>{text}")).0);
     }
 }

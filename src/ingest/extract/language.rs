@@ -5,6 +5,9 @@ use whatlang::{Detector, Lang};
 /// How much of a text is looked at, in characters.
 const SAMPLE: usize = 20_000;
 
+/// Kana that show whole sentences of Japanese around code, in characters.
+const SENTENCES: usize = 20;
+
 /// Languages that may be found besides Japanese. A short allow-list: with all of its languages, whatlang takes short
 /// English for Catalan.
 const ALLOWED: [(Lang, &str); 14] = [
@@ -38,7 +41,10 @@ pub(super) fn detect(text: &str) -> Option<&'static str> {
     }
     // Kana alone decide: one character of Japanese says as much as two or three letters, and Japanese manuals are full
     // of English names and code.
-    if kana * 10 >= letters && kana > 0 || kana * 4 >= han && kana > 0 && han * 10 >= letters {
+    if kana * 10 >= letters && kana > 0
+        || kana * 4 >= han && kana > 0 && han * 10 >= letters
+        || kana >= SENTENCES && kana * 30 >= letters
+    {
         return Some("ja");
     }
     // Ideographs without kana: a short text may be a Japanese heading, a long one is Chinese.

@@ -15,7 +15,8 @@ pub(super) fn extract(bytes: &[u8], declared: Option<&str>) -> Result<Found, Ext
     let text = text::normalise(&decoded.text);
     let (front_matter, body) = split_front_matter(&text);
     let body = body.trim_start_matches('\n').trim_end();
-    let title = front_matter.and_then(title_field).or_else(|| first_heading(body));
+    let heading = || first_heading(body).filter(|heading| !names_a_part(heading));
+    let title = front_matter.and_then(title_field).or_else(heading);
     let front_matter_alone = body.trim().is_empty();
     Ok(Found {
         text: if front_matter_alone { text.trim().to_owned() } else { body.to_owned() },
@@ -26,7 +27,26 @@ pub(super) fn extract(bytes: &[u8], declared: Option<&str>) -> Result<Found, Ext
     })
 }
 
+/// Headings that name a part which every document of some kind has; the file's name says more.
+fn names_a_part(heading: &str) -> bool {
+    const PARTS: &[&str] = &[
+        "abstract",
+        "contents",
+        "introduction",
+        "overview",
+        "summary",
+        "table of contents",
+        "はじめに",
+        "序文",
+        "概要",
+        "目次",
+        "要約",
+    ];
+    PARTS.contains(&heading.trim().to_lowercase().as_str())
+}
+
 /// The text of the first first-level heading, else of the first heading.
+#[expect(clippy::wildcard_enum_match_arm, reason = "few of the parser's many events matter here")]
 pub(super) fn first_heading(markdown: &str) -> Option<String> {
     let mut best: Option<(HeadingLevel, String)> = None;
     let mut open: Option<(HeadingLevel, String)> = None;
@@ -118,6 +138,7 @@ mod tests {
         check("---\r\nlayout: post\r\n---\r\n## Second\r\n# First\r\n", Some("First"), "## Second\n# First");
         check("# `code` and *more*\n\ntext", Some("code and more"), "# `code` and *more*\n\ntext");
         check("Setext\n======\n\ntext", Some("Setext"), "Setext\n======\n\ntext");
+        check("- Feature: let_else\n\n# Summary\n\ntext", None, "- Feature: let_else\n\n# Summary\n\ntext");
         check("no heading", None, "no heading");
         // A rule at the top is no front matter.
         check("---\nJust a sentence.\n---\nmore", Some("Just a sentence."), "---\nJust a sentence.\n---\nmore");

@@ -1,36 +1,38 @@
 //! PDF → Markdown, page by page, so that every page's first character is known.
 
-use unpdf::render::to_markdown;
-use unpdf::{CleanupOptions, Document, ErrorKind, ParseOptions, RenderOptions};
+mod repair;
+mod running;
 
-use super::{ExtractError, Found, Markup, text};
+use unpdf::render::{CleanupPipeline, to_markdown};
+use unpdf::{
+    Block, CleanupOptions, Document, ErrorKind, InlineContent, Page, Paragraph, ParseOptions, RenderOptions, TextRun,
+};
+
+use super::{ExtractError, Found, Markup, markdown, text};
 use crate::error::Code;
+
+/// A line between pages while the whole text is cleaned: a noncharacter, so that no text holds it, after a mark that the
+/// cleaning leaves alone.
+const PAGE_END: &str = "#\u{fdd0}";
+
+/// How many pages a title is looked for on, where the file names none.
+const TITLE_PAGES: usize = 2;
 
 /// Reads a PDF. Runs on the calling thread alone, whose stack the worker makes large: form objects nest deeply.
 pub(super) fn extract(bytes: &[u8]) -> Result<Found, ExtractError> {
     let parsed = unpdf::parse_bytes_with_options(bytes, ParseOptions::new().lenient().sequential());
     let mut document = parsed.map_err(|error| failure(error.kind()))?;
-    let options = RenderOptions {
-        escape_special_chars: false,
-        cleanup: Some(CleanupOptions { preserve_frontmatter: false, ..CleanupOptions::standard() }),
-        ..RenderOptions::default()
-    };
-
     let mut warnings = Vec::new();
+    let fields = std::mem::take(&mut document.form_fields);
+    let page_count = document.pages.len();
+    let (numbers, rendered) = render(std::mem::take(&mut document.pages), &mut warnings);
+
+    let clean = running::without(rendered.split(PAGE_END).map(clean).collect());
+
     let mut whole = String::new();
     let mut characters = 0;
     let mut pages = Vec::new();
-    let fields = std::mem::take(&mut document.form_fields);
-    let page_count = document.pages.len();
-    for page in std::mem::take(&mut document.pages) {
-        let number = page.number;
-        let single = Document { pages: vec![page], ..Document::default() };
-        let Ok(rendered) = to_markdown(&single, &options) else {
-            warnings.push(format!("page {number} could not be read"));
-            continue;
-        };
-        let repaired: String = rendered.chars().map(unified).collect();
-        let clean = text::normalise(&repaired);
+    for (number, clean) in numbers.into_iter().zip(&clean) {
         let clean = clean.trim();
         if clean.is_empty() {
             continue;
@@ -51,7 +53,8 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Found, ExtractError> {
     }
 
     if !whole.chars().any(char::is_alphanumeric) {
-        return Err(if page_count == 0 {
+        // Pages that cannot be unpacked may hold text all the same.
+        return Err(if page_count == 0 || document.extraction_quality.undecodable_content_streams > 0 {
             failure(ErrorKind::Corrupted)
         } else {
             ExtractError::new(
@@ -71,7 +74,90 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Found, ExtractError> {
     if empty > 0 {
         warnings.push(format!("{empty} of {page_count} pages have no text"));
     }
-    Ok(Found { text: whole, markup: Markup::Markdown, title: document.metadata.title.take(), pages, warnings })
+    let first_pages: Vec<&str> = clean.iter().take(TITLE_PAGES).map(String::as_str).collect();
+    let title = document.metadata.title.as_deref().and_then(title);
+    let title = title.or_else(|| markdown::first_heading(&first_pages.join("\n\n")));
+    Ok(Found { text: whole, markup: Markup::Markdown, title, pages, warnings })
+}
+
+/// Every page's Markdown with [`PAGE_END`] between, and the numbers of these pages. The reader can clean each page as it
+/// renders it, but then compiles some twenty regular expressions for each, which takes longer than all else.
+fn render(pages: Vec<Page>, warnings: &mut Vec<String>) -> (Vec<u32>, String) {
+    let options = RenderOptions { escape_special_chars: false, cleanup: None, ..RenderOptions::default() };
+    let mut numbers = Vec::new();
+    let mut rendered = Vec::new();
+    for mut page in pages {
+        let number = page.number;
+        page.elements.iter_mut().for_each(strip);
+        match to_markdown(&Document { pages: vec![page], ..Document::default() }, &options) {
+            Ok(markdown) => {
+                numbers.push(number);
+                rendered.push(markdown.replace(PAGE_END, ""));
+            }
+            Err(_) => warnings.push(format!("page {number} could not be read")),
+        }
+    }
+    let cleanup = CleanupPipeline::new(CleanupOptions {
+        preserve_frontmatter: false,
+        // In Japanese tables, ○ and ● are values.
+        standardize_bullets: false,
+        ..CleanupOptions::standard()
+    });
+    (numbers, cleanup.process(&rendered.join(&format!("\n\n{PAGE_END}\n\n"))))
+}
+
+/// Takes emphasis and link targets out: they say nothing that an answer could quote, and break words apart.
+fn strip(block: &mut Block) {
+    if let Block::Paragraph(paragraph) = block {
+        strip_paragraph(paragraph);
+    } else if let Block::Table(table) = block {
+        let cells = table.rows.iter_mut().flat_map(|row| &mut row.cells);
+        cells.flat_map(|cell| &mut cell.content).for_each(strip_paragraph);
+    }
+}
+
+fn strip_paragraph(paragraph: &mut Paragraph) {
+    for inline in &mut paragraph.content {
+        if let InlineContent::Link { text, .. } = inline {
+            *inline = InlineContent::Text(TextRun::new(std::mem::take(text)));
+        }
+        if let InlineContent::Text(run) = inline {
+            run.style.bold = false;
+            run.style.italic = false;
+            run.style.underline = false;
+        }
+    }
+}
+
+/// One page in the normal form, its characters repaired, no space at line ends.
+fn clean(page: &str) -> String {
+    let lines: Vec<String> = page.lines().map(|line| repair::repaired(line.trim_end())).collect();
+    text::normalise(&lines.join("\n"))
+}
+
+/// The title without what programs put around it: Office the kind and the file's ending, some printer drivers a
+/// hexadecimal form of bytes in the system's encoding. A number is no title.
+fn title(raw: &str) -> Option<String> {
+    let decoded = from_hexadecimal(raw.trim()).and_then(|bytes| text::decode(&bytes, None).ok());
+    let whole = decoded.map_or_else(|| raw.trim().to_owned(), |decoded| decoded.text);
+    let programs = ["Microsoft Word - ", "Microsoft PowerPoint - ", "Microsoft Excel - "];
+    let name = programs.iter().find_map(|program| whole.strip_prefix(program)).unwrap_or(&whole);
+    let endings = [".pdf", ".PDF", ".docx", ".doc", ".pptx", ".ppt", ".xlsx", ".xls"];
+    let name = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    // Question marks inside words stand for characters that the program could not write.
+    let letters: Vec<char> = name.chars().collect();
+    let is_lost = |w: &&[char]| matches!(w, [a, '?', b] if a.is_alphabetic() && b.is_alphabetic());
+    let whole = letters.windows(3).filter(is_lost).count() < 2 && letters.iter().any(|c| c.is_alphabetic());
+    whole.then(|| name.to_owned())
+}
+
+/// The bytes that `<4D69…>` stands for.
+fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix('<')?.strip_suffix('>')?.as_bytes();
+    if digits.len() < 8 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 fn failure(kind: ErrorKind) -> ExtractError {
@@ -100,85 +186,22 @@ fn failure(kind: ErrorKind) -> ExtractError {
     }
 }
 
-/// The ordinary ideograph where a font's table names a radical that looks the same, such as ⽔ for 水; search would not
-/// find the word otherwise. Unicode: `EquivalentUnifiedIdeograph.txt`.
-fn unified(c: char) -> char {
-    match c {
-        '\u{2f00}'..='\u{2fd5}' => {
-            let mut buffer = [0; 4];
-            let text: &str = c.encode_utf8(&mut buffer);
-            let whole = icu_normalizer::ComposingNormalizerBorrowed::new_nfkc().normalize(text);
-            whole.chars().next().unwrap_or(c)
-        }
-        '\u{2e80}'..='\u{2ef3}' => {
-            let at = RADICALS.iter().position(|(radical, _)| *radical == c);
-            at.and_then(|at| RADICALS.get(at)).map_or(c, |(_, ideograph)| *ideograph)
-        }
-        _ => c,
-    }
-}
-
-/// Those of the CJK Radicals Supplement that stand for whole words; they have no compatibility mapping.
-const RADICALS: &[(char, char)] = &[
-    ('\u{2e81}', '厂'),
-    ('\u{2e82}', '乛'),
-    ('\u{2e85}', '亻'),
-    ('\u{2e8b}', '㔾'),
-    ('\u{2e8f}', '尣'),
-    ('\u{2e90}', '尢'),
-    ('\u{2e92}', '巳'),
-    ('\u{2e93}', '幺'),
-    ('\u{2e96}', '忄'),
-    ('\u{2e98}', '扌'),
-    ('\u{2e9f}', '母'),
-    ('\u{2ea0}', '民'),
-    ('\u{2ea1}', '氵'),
-    ('\u{2ea6}', '丬'),
-    ('\u{2ea8}', '犭'),
-    ('\u{2eac}', '示'),
-    ('\u{2ead}', '礻'),
-    ('\u{2eb6}', '羊'),
-    ('\u{2ebc}', '月'),
-    ('\u{2ebe}', '艹'),
-    ('\u{2ec1}', '虎'),
-    ('\u{2ec2}', '衤'),
-    ('\u{2ec4}', '西'),
-    ('\u{2ec5}', '见'),
-    ('\u{2ec6}', '角'),
-    ('\u{2ec9}', '贝'),
-    ('\u{2ecb}', '车'),
-    ('\u{2ecc}', '辶'),
-    ('\u{2ed1}', '長'),
-    ('\u{2ed3}', '长'),
-    ('\u{2ed4}', '门'),
-    ('\u{2ed8}', '青'),
-    ('\u{2eda}', '页'),
-    ('\u{2edb}', '风'),
-    ('\u{2edd}', '食'),
-    ('\u{2ee2}', '马'),
-    ('\u{2ee3}', '骨'),
-    ('\u{2ee4}', '鬼'),
-    ('\u{2ee5}', '鱼'),
-    ('\u{2ee6}', '鸟'),
-    ('\u{2ee8}', '麦'),
-    ('\u{2ee9}', '黄'),
-    ('\u{2eeb}', '斉'),
-    ('\u{2eed}', '歯'),
-    ('\u{2eef}', '竜'),
-    ('\u{2ef2}', '亀'),
-    ('\u{2ef3}', '龟'),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn radicals_become_ordinary_ideographs() {
-        let check = |from: &str, to: &str| assert_eq!(from.chars().map(unified).collect::<String>(), to);
-        check("⽔道⾦額", "水道金額");
-        check("⻑い⻄の⺠、⻘い⾓", "長い西の民、青い角");
-        check("水道 ABC ＡＢＣ ①", "水道 ABC ＡＢＣ ①");
+    fn titles_lose_what_programs_add() {
+        let check = |raw: &str, expected: &str| assert_eq!(title(raw).as_deref().unwrap_or("none"), expected, "{raw}");
+        check("Debian Policy Manual", "Debian Policy Manual");
+        check("Microsoft Word - 料金の案内.docx", "料金の案内");
+        check("<4D6963726F736F667420576F7264202D20908593B997BF8BE082CC88C493E02E646F63>", "水道料金の案内");
+        check("<notes>", "<notes>");
+        check("Taro9-安全基準（その１）.PDF", "Taro9-安全基準（その１）");
+        check("クラウト?セキュリティカ?イト?ライン", "none");
+        check("Why Rust?", "Why Rust?");
+        check("0000909832-23-000004", "none");
+        check("<4D6>", "<4D6>");
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn has_iso_2022_jp_escape(bytes: &[u8]) -> bool {
 /// UTF-16 shows as zero bytes in every other place, wherever the text has ASCII.
 fn utf16_without_mark(bytes: &[u8]) -> Option<&'static Encoding> {
     let head = bytes.get(..4096).unwrap_or(bytes);
-    if head.len() < 4 || bytes.len() % 2 != 0 {
+    if head.len() < 4 || !bytes.len().is_multiple_of(2) {
         return None;
     }
     let zeros = |odd: usize| head.iter().skip(odd).step_by(2).filter(|b| **b == 0).count();

@@ -42,7 +42,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 2 << 30, cpu: Duration::from_secs(20), wall: Duration::from_secs(30), output: 256 << 20 }
+        Self { memory: 2 << 30, cpu: Duration::from_secs(60), wall: Duration::from_secs(90), output: 256 << 20 }
     }
 }
 
