@@ -16,7 +16,7 @@ use dokkai::search::{Change, DocumentState, IndexedDocument, Search, SearchQuery
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// Characters of a passage where a text is cut.
+/// Quarters of a token in a passage: by the usual estimate 1 for a character of spaced scripts, 3 for others.
 const LONGEST_PASSAGE: usize = 1_200;
 
 /// Documents asked for.
@@ -113,7 +113,11 @@ fn cut(document_id: DocumentId, text: &str) -> Vec<Passage> {
     let mut passages = Vec::new();
     let mut start = 0;
     loop {
-        let mut end = (start + LONGEST_PASSAGE).min(chars.len());
+        let (mut end, mut length) = (start, 0);
+        while end < chars.len() && length < LONGEST_PASSAGE {
+            length += if chars[end] < '\u{1000}' { 1 } else { 3 };
+            end += 1;
+        }
         if end < chars.len()
             && let Some(at) = chars[start..end].iter().rposition(|c| matches!(c, '。' | '.' | '\n'))
         {
