@@ -22,6 +22,15 @@ const MOST_TERMS: usize = 128;
 /// Most bigrams that a question of one character stands for in each segment.
 const MOST_EXPANSIONS: usize = 256;
 
+/// Which of a question's terms a candidate is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Breadth {
+    /// Words, and bigrams only where there is no word: much quicker, since bigrams are many and common.
+    Words,
+    /// Words and bigrams: finds what the dictionary cut differently.
+    All,
+}
+
 /// The terms that a question asks for, to be looked up in passages and in whole documents.
 #[derive(Debug, Default)]
 pub(super) struct Question {
@@ -50,9 +59,11 @@ impl Question {
         self.words.iter().map(term(texts.words, 1.0)).chain(self.grams.iter().map(term(texts.grams, GRAM)))
     }
 
-    /// The query for entries of one size, of one collection or all.
-    pub(super) fn query(&self, texts: Texts, collection: Option<(Field, &str)>) -> Box<dyn Query> {
-        let clauses = self.terms(texts).map(|(term, weight)| {
+    /// The query that finds candidates among entries of one size, of one collection or all.
+    pub(super) fn query(&self, texts: Texts, breadth: Breadth, collection: Option<(Field, &str)>) -> Box<dyn Query> {
+        let words_suffice = breadth == Breadth::Words && !self.words.is_empty();
+        let most = if words_suffice { self.words.len() } else { usize::MAX };
+        let clauses = self.terms(texts).take(most).map(|(term, weight)| {
             let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
             (Occur::Should, Box::new(BoostQuery::new(Box::new(query), weight)) as Box<dyn Query>)
         });

@@ -10,12 +10,12 @@ use std::collections::{HashMap, HashSet};
 use tantivy::collector::TopDocs;
 use tantivy::columnar::Column;
 use tantivy::postings::Postings;
-use tantivy::query::Bm25Weight;
-use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::query::{Bm25Weight, Query};
+use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, SegmentReader, TERMINATED, Term};
 use uuid::Uuid;
 
-use super::query::Question;
+use super::query::{Breadth, Question};
 use super::schema::{Fields, HIGH, LOW, ORDINAL};
 use super::statistics::{Level, Snapshot};
 use crate::model::{DocumentId, PassageId};
@@ -36,8 +36,11 @@ pub(super) fn documents(
 ) -> tantivy::Result<Vec<DocumentHit>> {
     let wanted = asked.limit.saturating_add(SPARE_DOCUMENTS);
     let collection = asked.collection.as_deref().map(|name| (fields.collection, name));
-    let mut candidates = candidates(&snapshot.documents, question, collection, wanted, 1)?;
-    candidates.extend(self::candidates(&snapshot.passages, question, collection, wanted, PASSAGES_A_DOCUMENT)?);
+    // A passage that only bigrams find still comes in by its document.
+    let passages = question.query(snapshot.passages.texts, Breadth::Words, collection);
+    let wholes = question.query(snapshot.documents.texts, Breadth::All, collection);
+    let mut candidates = candidates(&snapshot.passages, &*passages, wanted, PASSAGES_A_DOCUMENT)?;
+    candidates.extend(self::candidates(&snapshot.documents, &*wholes, wanted, 1)?);
     let mut ranked = ranked(scored(fields, snapshot, question, &candidates)?);
     ranked.truncate(asked.limit);
     for hit in &mut ranked {
@@ -49,17 +52,15 @@ pub(super) fn documents(
 /// Some of the best documents by the score of their entries of one size.
 fn candidates(
     level: &Level,
-    question: &Question,
-    collection: Option<(Field, &str)>,
+    query: &dyn Query,
     wanted: usize,
     entries_a_document: usize,
 ) -> tantivy::Result<HashSet<DocumentId>> {
-    let query = question.query(level.texts, collection);
     let most = usize::try_from(level.entries).unwrap_or(usize::MAX).max(1);
     let mut limit = wanted.saturating_mul(entries_a_document).min(most);
     loop {
         let top = TopDocs::with_limit(limit).order_by_score();
-        let found = level.searcher.search_with_statistics_provider(&*query, &top, level)?;
+        let found = level.searcher.search_with_statistics_provider(query, &top, level)?;
         let mut documents = HashSet::new();
         for (segment, reader) in (0..).zip(level.searcher.segment_readers()) {
             let ids = Ids::of(reader)?;
@@ -87,18 +88,20 @@ fn scored(
     question: &Question,
     documents: &HashSet<DocumentId>,
 ) -> tantivy::Result<HashMap<DocumentId, Scored>> {
+    let passage_terms = weighed(&snapshot.passages, question)?;
+    let whole_terms = weighed(&snapshot.documents, question)?;
     let mut scored: HashMap<DocumentId, Scored> = HashMap::new();
     for reader in snapshot.searcher.segment_readers() {
         let entries = entries_of(fields, reader, documents)?;
         let ids = Ids::of(reader)?;
         let (passages, wholes): (Vec<DocId>, Vec<DocId>) =
             entries.into_iter().partition(|&entry| ids.ordinal.first(entry).is_some());
-        for (entry, score) in scores(&snapshot.documents, question, reader, &wholes)? {
+        for (entry, score) in scores(&whole_terms, reader, &wholes)? {
             if let Some(document) = ids.document(entry) {
                 scored.entry(document).or_default().whole = score;
             }
         }
-        for (entry, score) in scores(&snapshot.passages, question, reader, &passages)? {
+        for (entry, score) in scores(&passage_terms, reader, &passages)? {
             if let Some(passage_id) = ids.passage(entry) {
                 scored.entry(passage_id.document_id).or_default().passages.push(PassageHit { passage_id, score });
             }
@@ -107,10 +110,23 @@ fn scored(
     Ok(scored)
 }
 
+/// The question's terms that are in the index, with what they are worth there.
+fn weighed(level: &Level, question: &Question) -> tantivy::Result<Vec<(Term, Bm25Weight)>> {
+    let mut weighed = Vec::new();
+    for (term, weight) in question.terms(level.texts) {
+        let frequency = level.searcher.doc_freq(&term)?;
+        if frequency > 0 {
+            let average = level.average(term.field());
+            let bm25 = Bm25Weight::for_one_term_without_explain(frequency, level.entries, average);
+            weighed.push((term, bm25.boost_by(weight)));
+        }
+    }
+    Ok(weighed)
+}
+
 /// The BM25 scores of some entries of a segment, given in rising order; those that match nothing are left out.
 fn scores(
-    level: &Level,
-    question: &Question,
+    terms: &[(Term, Bm25Weight)],
     reader: &SegmentReader,
     entries: &[DocId],
 ) -> tantivy::Result<Vec<(DocId, f32)>> {
@@ -118,15 +134,10 @@ fn scores(
     if scores.is_empty() {
         return Ok(scores);
     }
-    for (term, weight) in question.terms(level.texts) {
+    for (term, bm25) in terms {
         let field = term.field();
-        let Some(mut postings) = reader.inverted_index(field)?.read_postings(&term, IndexRecordOption::WithFreqs)?
-        else {
-            continue;
-        };
-        let frequency = level.searcher.doc_freq(&term)?;
-        let bm25 = Bm25Weight::for_one_term_without_explain(frequency, level.entries, level.average(field));
-        let bm25 = bm25.boost_by(weight);
+        let index = reader.inverted_index(field)?;
+        let Some(mut postings) = index.read_postings(term, IndexRecordOption::WithFreqs)? else { continue };
         let norms = reader.get_fieldnorms_reader(field)?;
         for (entry, score) in &mut scores {
             if postings.doc() < *entry {
