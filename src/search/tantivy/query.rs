@@ -10,7 +10,7 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Searcher, Term};
 
 use super::schema::{Fields, Texts};
-use super::statistics::Snapshot;
+use super::statistics::{Level, Snapshot};
 use crate::search::analyzer::{self, TokenKind};
 
 /// What a bigram counts where a word counts 1.
@@ -18,6 +18,9 @@ const GRAM: f32 = 0.25;
 
 /// Most distinct terms of a question that are looked up; a pasted page is cut here.
 const MOST_TERMS: usize = 128;
+
+/// Most bigrams that candidates are found by beside words; the commoner ones only order what the others found.
+const MOST_RARE_GRAMS: usize = 8;
 
 /// Most bigrams that a question of one character stands for in each segment.
 const MOST_EXPANSIONS: usize = 256;
@@ -27,8 +30,8 @@ const MOST_EXPANSIONS: usize = 256;
 pub(super) enum Breadth {
     /// Words, and bigrams only where there is no word: much quicker, since bigrams are many and common.
     Words,
-    /// Words and bigrams: finds what the dictionary cut differently.
-    All,
+    /// Words and the rarest bigrams: finds what the dictionary cut differently.
+    RareGrams,
 }
 
 /// The terms that a question asks for, to be looked up in passages and in whole documents.
@@ -60,18 +63,34 @@ impl Question {
     }
 
     /// The query that finds candidates among entries of one size, of one collection or all.
-    pub(super) fn query(&self, texts: Texts, breadth: Breadth, collection: Option<(Field, &str)>) -> Box<dyn Query> {
-        let words_suffice = breadth == Breadth::Words && !self.words.is_empty();
-        let most = if words_suffice { self.words.len() } else { usize::MAX };
-        let clauses = self.terms(texts).take(most).map(|(term, weight)| {
+    pub(super) fn query(
+        &self,
+        level: &Level,
+        breadth: Breadth,
+        collection: Option<(Field, &str)>,
+    ) -> tantivy::Result<Box<dyn Query>> {
+        let mut terms = Vec::new();
+        for (term, weight) in self.terms(level.texts) {
+            terms.push((level.searcher.doc_freq(&term)?, term, weight));
+        }
+        let mut grams = terms.split_off(self.words.len());
+        if !terms.is_empty() {
+            grams.sort_by_key(|(frequency, ..)| *frequency);
+            grams.retain(|(frequency, ..)| *frequency > 0);
+            grams.truncate(match breadth {
+                Breadth::Words => 0,
+                Breadth::RareGrams => MOST_RARE_GRAMS,
+            });
+        }
+        let clauses = terms.into_iter().chain(grams).map(|(_, term, weight)| {
             let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
             (Occur::Should, Box::new(BoostQuery::new(Box::new(query), weight)) as Box<dyn Query>)
         });
         let query = Box::new(BooleanQuery::new(clauses.collect()));
-        let Some((field, name)) = collection else { return query };
+        let Some((field, name)) = collection else { return Ok(query) };
         let term = TermQuery::new(Term::from_field_text(field, name), IndexRecordOption::Basic);
         let filter = ConstScoreQuery::new(Box::new(term), 0.0);
-        Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, Box::new(filter))]))
+        Ok(Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, Box::new(filter))])))
     }
 }
 

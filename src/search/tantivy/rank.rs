@@ -37,8 +37,8 @@ pub(super) fn documents(
     let wanted = asked.limit.saturating_add(SPARE_DOCUMENTS);
     let collection = asked.collection.as_deref().map(|name| (fields.collection, name));
     // A passage that only bigrams find still comes in by its document.
-    let passages = question.query(snapshot.passages.texts, Breadth::Words, collection);
-    let wholes = question.query(snapshot.documents.texts, Breadth::All, collection);
+    let passages = question.query(&snapshot.passages, Breadth::Words, collection)?;
+    let wholes = question.query(&snapshot.documents, Breadth::RareGrams, collection)?;
     let mut candidates = candidates(&snapshot.passages, &*passages, wanted, PASSAGES_A_DOCUMENT)?;
     candidates.extend(self::candidates(&snapshot.documents, &*wholes, wanted, 1)?);
     let mut ranked = ranked(scored(fields, snapshot, question, &candidates)?);
