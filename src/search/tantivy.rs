@@ -14,11 +14,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use ::tantivy::indexer::UserOperation;
 use ::tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyError, Term};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use self::query::Question;
 use self::schema::Fields;
 use self::statistics::Snapshot;
 use super::{Change, DocumentHit, DocumentState, Search, SearchError, SearchQuery, analyzer};
@@ -131,13 +131,13 @@ impl Inner {
     fn new(index: Index, fields: Fields, log: &str, applied: u64) -> ::tantivy::Result<Self> {
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let writer = Mutex::new(Some(Self::writer(&index)?));
-        let snapshot = RwLock::new(Arc::new(Snapshot::new(reader.searcher(), fields)?));
+        let snapshot = RwLock::new(Arc::new(Snapshot::new(reader.searcher(), &fields)?));
         let applied = AtomicU64::new(applied);
         Ok(Self { fields, index, reader, snapshot, writer, applied, log: log.to_owned() })
     }
 
     fn writer(index: &Index) -> ::tantivy::Result<IndexWriter> {
-        // One thread: passages of a document stay together, and equal changes give equal indexes.
+        // One thread: equal changes give equal indexes, and analysis takes longer than writing anyway.
         index.writer_with_num_threads(1, WRITER_BYTES)
     }
 
@@ -211,7 +211,7 @@ impl Inner {
         );
         commit.commit()?;
         self.reader.reload()?;
-        let snapshot = Arc::new(Snapshot::new(self.reader.searcher(), self.fields)?);
+        let snapshot = Arc::new(Snapshot::new(self.reader.searcher(), &self.fields)?);
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
         self.applied.store(seq, Ordering::Release);
         Ok(())
@@ -220,28 +220,18 @@ impl Inner {
     fn write(&self, writer: &IndexWriter, change: &Change) -> ::tantivy::Result<()> {
         writer.delete_term(Term::from_field_bytes(self.fields.document, change.document_id.0.as_bytes()));
         if let DocumentState::Present(document) = &change.state {
-            let entries = self.fields.entries(change.document_id, document);
-            // tantivy takes no empty batch.
-            if !entries.is_empty() {
-                writer.run(entries.into_iter().map(UserOperation::Add).collect::<Vec<_>>())?;
-            }
+            self.fields.each_entry(change.document_id, document, |entry| writer.add_document(entry).map(drop))?;
         }
         Ok(())
     }
 
-    fn search(&self, question: &SearchQuery) -> ::tantivy::Result<Vec<DocumentHit>> {
-        if question.limit == 0 {
+    fn search(&self, asked: &SearchQuery) -> ::tantivy::Result<Vec<DocumentHit>> {
+        let snapshot = Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner));
+        let question = Question::new(&self.fields, &snapshot, &asked.text)?;
+        if question.is_empty() || asked.limit == 0 {
             return Ok(Vec::new());
         }
-        let snapshot = Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner));
-        let Some(query) = query::build(&self.fields, &snapshot.searcher, &question.text)? else {
-            return Ok(Vec::new());
-        };
-        let query = match &question.collection {
-            Some(collection) => query::within(query, &self.fields, collection),
-            None => query,
-        };
-        rank::documents(&self.fields, &snapshot, &*query, question.limit, question.passages_per_document)
+        rank::documents(&self.fields, &snapshot, &question, asked)
     }
 }
 

@@ -89,12 +89,13 @@ async fn finds_in_both_languages(mut subject: Subject) {
 }
 
 async fn finds_codes_characters_and_mixtures(mut subject: Subject) {
-    let [iso, error, era, rust, server] = ids();
+    let [iso, error, era, rust, server, airport] = ids();
     subject.put(iso, "規格", &["当社はISO-9001の認証を受けています。"]).await;
     subject.put(error, "Errors", &["error[E0308]: mismatched types"]).await;
     subject.put(era, "条例", &["この条例は、令和6年4月1日から施行する。"]).await;
     subject.put(rust, "入門", &["RustのスレッドからAPIを呼び出す。"]).await;
     subject.put(server, "佐々木の日記", &["ｻｰﾊﾞｰを海水で冷やした。"]).await;
+    subject.put(airport, "交通", &["関西国際空港へは電車が便利です。"]).await;
     for (question, expected) in [
         ("ISO-9001", iso),
         ("iso9001", iso),
@@ -111,6 +112,8 @@ async fn finds_codes_characters_and_mixtures(mut subject: Subject) {
         ("佐々木", server),
         ("水", server),
         ("冷", server),
+        ("関西", airport),
+        ("国際的な関西の空", airport),
     ] {
         assert_eq!(subject.find(question).await.first(), Some(&expected), "{question}");
     }

@@ -1,7 +1,9 @@
 //! Words of Japanese text, by dictionary.
 
+use std::cell::RefCell;
 use std::sync::LazyLock;
 
+use vibrato::tokenizer::worker::Worker;
 use vibrato::{Dictionary, Tokenizer};
 
 use super::TokenKind;
@@ -25,6 +27,11 @@ static TOKENIZER: LazyLock<Option<Tokenizer>> = LazyLock::new(|| {
     }
 });
 
+thread_local! {
+    /// Holds the memory of its lattice from one run to the next, which are many and short.
+    static WORKER: RefCell<Option<Worker<'static>>> = RefCell::new(TOKENIZER.as_ref().map(Tokenizer::new_worker));
+}
+
 /// Longest stretch given to the dictionary at once; bounds the memory of its lattice.
 const LONGEST_STRETCH: usize = 1_000;
 
@@ -42,8 +49,10 @@ pub(super) struct Word {
 
 /// The words of a run of kana and kanji in reading order, without particles and auxiliaries.
 pub(super) fn words(run: &[char]) -> Vec<Word> {
-    let Some(tokenizer) = TOKENIZER.as_ref() else { return Vec::new() };
-    let mut worker = tokenizer.new_worker();
+    WORKER.with_borrow_mut(|worker| worker.as_mut().map(|worker| words_by(worker, run)).unwrap_or_default())
+}
+
+fn words_by(worker: &mut Worker<'_>, run: &[char]) -> Vec<Word> {
     let mut words = Vec::new();
     for (index, stretch) in run.chunks(LONGEST_STRETCH).enumerate() {
         worker.reset_sentence(stretch.iter().collect::<String>());

@@ -9,7 +9,8 @@ use tantivy::query::{BooleanQuery, BoostQuery, ConstScoreQuery, Occur, Query, Te
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Searcher, Term};
 
-use super::schema::Fields;
+use super::schema::{Fields, Texts};
+use super::statistics::{Level, Snapshot};
 use crate::search::analyzer::{self, TokenKind};
 
 /// What a bigram counts where a word counts 1.
@@ -18,32 +19,79 @@ const GRAM: f32 = 0.25;
 /// Most distinct terms of a question that are looked up; a pasted page is cut here.
 const MOST_TERMS: usize = 128;
 
+/// Most bigrams that candidates are found by beside words; the commoner ones only order what the others found.
+const MOST_RARE_GRAMS: usize = 8;
+
 /// Most bigrams that a question of one character stands for in each segment.
 const MOST_EXPANSIONS: usize = 256;
 
-/// The query for a question, or none if it holds no term.
-pub(super) fn build(fields: &Fields, searcher: &Searcher, text: &str) -> tantivy::Result<Option<Box<dyn Query>>> {
-    let terms = QuestionTerms::of(text);
-    let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
-    for term in &terms.words {
-        clauses.push((Occur::Should, clause(fields.words, term, 1.0)));
-    }
-    for term in &terms.grams {
-        clauses.push((Occur::Should, clause(fields.grams, term, GRAM)));
-    }
-    if let Some(character) = &terms.lone_character {
-        for term in beginning_with(searcher, fields.grams, character)? {
-            clauses.push((Occur::Should, clause(fields.grams, &term, GRAM)));
-        }
-    }
-    Ok((!clauses.is_empty()).then(|| Box::new(BooleanQuery::new(clauses)) as Box<dyn Query>))
+/// Which of a question's terms a candidate is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Breadth {
+    /// Words, and bigrams only where there is no word: much quicker, since bigrams are many and common.
+    Words,
+    /// Words and the rarest bigrams: finds what the dictionary cut differently.
+    RareGrams,
 }
 
-/// The same query within one collection.
-pub(super) fn within(query: Box<dyn Query>, fields: &Fields, collection: &str) -> Box<dyn Query> {
-    let term = Term::from_field_text(fields.collection, collection);
-    let filter = ConstScoreQuery::new(Box::new(TermQuery::new(term, IndexRecordOption::Basic)), 0.0);
-    Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, Box::new(filter))]))
+/// The terms that a question asks for, to be looked up in passages and in whole documents.
+#[derive(Debug, Default)]
+pub(super) struct Question {
+    words: Vec<String>,
+    grams: Vec<String>,
+}
+
+impl Question {
+    /// Takes a question apart. A lone character stands for all bigrams that begin with it.
+    pub(super) fn new(fields: &Fields, snapshot: &Snapshot, text: &str) -> tantivy::Result<Self> {
+        let QuestionTerms { words, mut grams, lone_character } = QuestionTerms::of(text);
+        if let Some(character) = lone_character {
+            grams = beginning_with(&snapshot.searcher, fields.passage.grams, &character)?;
+        }
+        Ok(Self { words, grams })
+    }
+
+    /// Whether there is nothing to look up.
+    pub(super) fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.grams.is_empty()
+    }
+
+    /// Each term in its field, with what it counts.
+    pub(super) fn terms(&self, texts: Texts) -> impl Iterator<Item = (Term, f32)> {
+        let term = |field: Field, weight: f32| move |text: &String| (Term::from_field_text(field, text), weight);
+        self.words.iter().map(term(texts.words, 1.0)).chain(self.grams.iter().map(term(texts.grams, GRAM)))
+    }
+
+    /// The query that finds candidates among entries of one size, of one collection or all.
+    pub(super) fn query(
+        &self,
+        level: &Level,
+        breadth: Breadth,
+        collection: Option<(Field, &str)>,
+    ) -> tantivy::Result<Box<dyn Query>> {
+        let mut terms = Vec::new();
+        for (term, weight) in self.terms(level.texts) {
+            terms.push((level.searcher.doc_freq(&term)?, term, weight));
+        }
+        let mut grams = terms.split_off(self.words.len());
+        if !terms.is_empty() {
+            grams.sort_by_key(|(frequency, ..)| *frequency);
+            grams.retain(|(frequency, ..)| *frequency > 0);
+            grams.truncate(match breadth {
+                Breadth::Words => 0,
+                Breadth::RareGrams => MOST_RARE_GRAMS,
+            });
+        }
+        let clauses = terms.into_iter().chain(grams).map(|(_, term, weight)| {
+            let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
+            (Occur::Should, Box::new(BoostQuery::new(Box::new(query), weight)) as Box<dyn Query>)
+        });
+        let query = Box::new(BooleanQuery::new(clauses.collect()));
+        let Some((field, name)) = collection else { return Ok(query) };
+        let term = TermQuery::new(Term::from_field_text(field, name), IndexRecordOption::Basic);
+        let filter = ConstScoreQuery::new(Box::new(term), 0.0);
+        Ok(Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, Box::new(filter))])))
+    }
 }
 
 /// What of a question is looked up. How often the question says a term does not count.
@@ -53,6 +101,7 @@ struct QuestionTerms {
     /// the question.
     words: Vec<String>,
     grams: Vec<String>,
+    /// The only character of a question of one.
     lone_character: Option<String>,
 }
 
@@ -86,11 +135,6 @@ impl QuestionTerms {
 fn distinct<'a>(terms: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut seen = HashSet::new();
     terms.filter(|term| seen.insert(*term)).take(MOST_TERMS).map(str::to_owned).collect()
-}
-
-fn clause(field: Field, term: &str, weight: f32) -> Box<dyn Query> {
-    let query = TermQuery::new(Term::from_field_text(field, term), IndexRecordOption::WithFreqs);
-    Box::new(BoostQuery::new(Box::new(query), weight))
 }
 
 /// The commonest terms that begin with a character.

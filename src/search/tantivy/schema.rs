@@ -1,10 +1,15 @@
-//! The index's fields, and a passage as an entry of the index.
+//! The index's fields, and a document as entries of the index: one for each passage, and one for the whole.
+//!
+//! A question is asked of both. The passage says where the answer stands; the whole document says what all of it is
+//! about, which a passage of a long document does not show.
+
+use std::collections::HashMap;
 
 use tantivy::TantivyDocument;
 use tantivy::schema::{BytesOptions, FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions};
 use tantivy::tokenizer::{PreTokenizedString, Token};
 
-use crate::model::{DocumentId, Passage};
+use crate::model::DocumentId;
 use crate::search::IndexedDocument;
 use crate::search::analyzer::{self, TokenKind};
 
@@ -13,26 +18,46 @@ pub(super) const VERSION: u32 = 1;
 
 /// How often a word of the title counts as a word of each passage. One field for both, as in BM25F: a word that a
 /// title and its text share is then one word seen more often, and not two matches.
-const TITLE_REPEATS: usize = 3;
+const TITLE_IN_PASSAGE: usize = 3;
 
-/// The index's fields. An entry is a passage.
+/// How often a word of the title counts as a word of the whole document.
+const TITLE_IN_WHOLE: usize = 5;
+
+/// Most often that the whole document counts one term. More would change no order, and a book would need memory for
+/// each of its words.
+const MOST_COUNTED: usize = 20;
+
+/// The fields that hold terms.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fields {
-    /// The document's id, to delete and to find all of a document's passages.
-    pub(super) document: Field,
-    /// The id's upper half, to read it quickly.
-    pub(super) high: Field,
-    /// The id's lower half.
-    pub(super) low: Field,
-    /// The passage's place in its document.
-    pub(super) ordinal: Field,
-    /// The collection's name.
-    pub(super) collection: Field,
-    /// Words of title, headings and passage.
+pub(super) struct Texts {
+    /// Words of title, headings and text.
     pub(super) words: Field,
-    /// Bigrams of title, headings and passage.
+    /// Bigrams of title, headings and text.
     pub(super) grams: Field,
 }
+
+/// The index's fields.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fields {
+    /// The document's id, to delete and to find all of a document's entries.
+    pub(super) document: Field,
+    /// The collection's name.
+    pub(super) collection: Field,
+    /// The terms of a passage.
+    pub(super) passage: Texts,
+    /// The terms of a whole document.
+    pub(super) whole: Texts,
+    high: Field,
+    low: Field,
+    ordinal: Field,
+}
+
+/// The upper half of the document's id, to read it quickly.
+pub(super) const HIGH: &str = "high";
+/// The lower half of the document's id.
+pub(super) const LOW: &str = "low";
+/// The passage's place in its document; a whole document has none.
+pub(super) const ORDINAL: &str = "ordinal";
 
 impl Fields {
     /// The schema, and where its fields are.
@@ -43,35 +68,68 @@ impl Fields {
         let mut schema = Schema::builder();
         let fields = Self {
             document: schema.add_bytes_field("document", BytesOptions::default().set_indexed()),
-            high: schema.add_u64_field("high", FAST),
-            low: schema.add_u64_field("low", FAST),
-            ordinal: schema.add_u64_field("ordinal", FAST),
             collection: schema.add_text_field("collection", STRING),
-            words: schema.add_text_field("words", terms.clone()),
-            grams: schema.add_text_field("grams", terms),
+            passage: Texts {
+                words: schema.add_text_field("words", terms.clone()),
+                grams: schema.add_text_field("grams", terms.clone()),
+            },
+            whole: Texts {
+                words: schema.add_text_field("whole_words", terms.clone()),
+                grams: schema.add_text_field("whole_grams", terms),
+            },
+            high: schema.add_u64_field(HIGH, FAST),
+            low: schema.add_u64_field(LOW, FAST),
+            ordinal: schema.add_u64_field(ORDINAL, FAST),
         };
         (schema.build(), fields)
     }
 
-    /// The entries of a document, in the order of its passages.
-    pub(super) fn entries(&self, id: DocumentId, document: &IndexedDocument) -> Vec<TantivyDocument> {
+    /// Hands over a document's entries one by one: its passages in their order, then the whole.
+    pub(super) fn each_entry(
+        &self,
+        id: DocumentId,
+        document: &IndexedDocument,
+        mut add: impl FnMut(TantivyDocument) -> tantivy::Result<()>,
+    ) -> tantivy::Result<()> {
+        // What has no passage cannot be shown, so it is not found either.
+        if document.passages.is_empty() {
+            return Ok(());
+        }
         let title = Terms::of(&document.title);
-        document.passages.iter().map(|passage| self.entry(id, &document.collection, &title, passage)).collect()
+        let (mut words, mut grams) = (Counts::default(), Counts::default());
+        (0..TITLE_IN_WHOLE).for_each(|_| words.add(&title.words));
+        grams.add(&title.grams);
+        for passage in &document.passages {
+            let heading = Terms::of(passage.heading.as_deref().unwrap_or_default());
+            let text = Terms::of(&passage.text);
+            words.add(&text.words);
+            grams.add(&text.grams);
+            let title_words = std::iter::repeat_n(&title.words, TITLE_IN_PASSAGE).flatten();
+            let mut entry = self.entry(id, document);
+            entry.add_u64(self.ordinal, passage.id.ordinal.into());
+            entry.add_pre_tokenized_text(
+                self.passage.words,
+                indexed(title_words.chain(&heading.words).chain(&text.words).cloned()),
+            );
+            entry.add_pre_tokenized_text(
+                self.passage.grams,
+                indexed(title.grams.iter().chain(&heading.grams).chain(&text.grams).cloned()),
+            );
+            add(entry)?;
+        }
+        let mut entry = self.entry(id, document);
+        entry.add_pre_tokenized_text(self.whole.words, indexed(words.terms()));
+        entry.add_pre_tokenized_text(self.whole.grams, indexed(grams.terms()));
+        add(entry)
     }
 
-    fn entry(&self, id: DocumentId, collection: &str, title: &Terms, passage: &Passage) -> TantivyDocument {
+    fn entry(&self, id: DocumentId, document: &IndexedDocument) -> TantivyDocument {
         let (high, low) = id.0.as_u64_pair();
-        let heading = Terms::of(passage.heading.as_deref().unwrap_or_default());
-        let text = Terms::of(&passage.text);
         let mut entry = TantivyDocument::new();
         entry.add_bytes(self.document, id.0.as_bytes());
+        entry.add_text(self.collection, &document.collection);
         entry.add_u64(self.high, high);
         entry.add_u64(self.low, low);
-        entry.add_u64(self.ordinal, passage.id.ordinal.into());
-        entry.add_text(self.collection, collection);
-        let words = title.words.iter().cycle().take(title.words.len() * TITLE_REPEATS);
-        entry.add_pre_tokenized_text(self.words, indexed(words.chain(&heading.words).chain(&text.words)));
-        entry.add_pre_tokenized_text(self.grams, indexed(title.grams.iter().chain(&heading.grams).chain(&text.grams)));
         entry
     }
 }
@@ -96,8 +154,29 @@ impl Terms {
     }
 }
 
-/// Terms as tantivy takes them. Offsets are not kept in the index, so they stay empty.
-fn indexed<'a>(terms: impl Iterator<Item = &'a String>) -> PreTokenizedString {
-    let tokens = terms.enumerate().map(|(position, term)| Token { position, text: term.clone(), ..Token::default() });
+/// How often each term was seen, up to a limit.
+#[derive(Default)]
+struct Counts(HashMap<String, usize>);
+
+impl Counts {
+    fn add(&mut self, terms: &[String]) {
+        for term in terms {
+            match self.0.get_mut(term) {
+                Some(count) => *count = (*count + 1).min(MOST_COUNTED),
+                None => {
+                    self.0.insert(term.clone(), 1);
+                }
+            }
+        }
+    }
+
+    fn terms(self) -> impl Iterator<Item = String> {
+        self.0.into_iter().flat_map(|(term, count)| std::iter::repeat_n(term, count))
+    }
+}
+
+/// Terms as tantivy takes them. Positions and offsets are not kept in the index, so they stay empty.
+fn indexed(terms: impl Iterator<Item = String>) -> PreTokenizedString {
+    let tokens = terms.map(|text| Token { text, position: 0, ..Token::default() });
     PreTokenizedString { text: String::new(), tokens: tokens.collect() }
 }
