@@ -95,11 +95,15 @@ impl Llm {
                 return Ok(Arrival { reply, model: model.clone(), took });
             };
             let out_of_time = Instant::now() >= call.deadline;
+            let decision = retry::decide(&failure, SystemTime::now());
+            // Before the permit goes back, or the next call would slip through.
+            if let Decision::After { wait, everyone: true } = decision {
+                self.limiter.pause(wait);
+            }
             self.judge(&failure, permit, ticket, took, out_of_time);
             if out_of_time {
                 return Err(LlmError::DeadlineExceeded);
             }
-            let decision = retry::decide(&failure, SystemTime::now());
             log(&failure, decision, model, tries);
             let error = error(&failure, decision);
             // What was streamed cannot be taken back, and must not be said twice.
@@ -119,9 +123,6 @@ impl Llm {
                 }
                 Decision::After { wait, .. } => Some(wait),
             };
-            if let Decision::After { wait, everyone: true } = decision {
-                self.limiter.pause(wait);
-            }
             match wait {
                 None => {
                     models = models.get(1..).unwrap_or_default();
@@ -177,7 +178,7 @@ impl Llm {
                     stats::count(&self.counters.rate_limited);
                 }
                 if retry::is_overload(*status) {
-                    permit.overloaded();
+                    permit.overloaded(*status == 429);
                 }
                 if *status >= 500 {
                     ticket.failed();
