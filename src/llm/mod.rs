@@ -7,6 +7,7 @@
 
 mod attempt;
 mod breaker;
+mod dialect;
 mod flight;
 mod hedge;
 pub mod json;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 
 use self::attempt::{Deltas, Endpoint};
 use self::breaker::Breakers;
+use self::dialect::Dialects;
 use self::flight::{Arrival, Flight};
 use self::hedge::Budget;
 use self::ledger::Meter;
@@ -51,6 +53,7 @@ pub struct Llm {
     endpoint: Endpoint,
     limiter: Arc<Limiter>,
     breakers: Arc<Breakers>,
+    dialects: Dialects,
     budget: Budget,
     counters: Arc<Counters>,
     prices: Prices,
@@ -73,6 +76,7 @@ impl Llm {
             endpoint: Endpoint::new(&config, Arc::clone(&counters))?,
             limiter: Limiter::new(Limits { concurrent: config.max_concurrent, rpm: config.rpm, tpm: config.tpm }),
             breakers: Arc::default(),
+            dialects: Dialects::default(),
             budget: Budget::default(),
             counters,
             prices: Prices::new(&config),

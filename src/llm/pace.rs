@@ -2,8 +2,9 @@
 //! and then silence). The rule is GCRA (ITU-T I.371): each start moves a theoretical time forward by its share of the
 //! minute, and the next start waits for that time.
 //!
-//! Where the upstream's rate is not configured, its refusals (429) teach it: the rate becomes a little less than what
-//! got through lately, and grows again slowly, then faster, until the next refusal.
+//! Where the upstream's rate is not configured, its refusals (429 with a time to wait) teach it: the rate becomes a
+//! little less than what got through lately, and grows again until the next refusal; fast after the first one, which
+//! may have been chance, slowly after further ones, and fast again when they are long past.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,9 +23,9 @@ const ENOUGH: usize = 5;
 const PLENTY: usize = 4096;
 /// What a refusal leaves of the rate that got through.
 const CAUTION: f64 = 0.9;
-/// Growth a second while the last refusal is near, and afterwards.
+/// Growth a second while a confirming refusal is near, and else.
 const SLOW_GROWTH: f64 = 1.0075;
-const FAST_GROWTH: f64 = 1.1;
+const FAST_GROWTH: f64 = 1.2;
 const NEAR: f64 = 60.0;
 /// A learnt rate that has grown past this many a second no longer matters.
 const FORGOTTEN: f64 = 2000.0;
@@ -46,6 +47,8 @@ struct Learnt {
     /// As it was after the last refusal.
     per_second: f64,
     refused_at: Instant,
+    /// Whether more than one refusal taught it.
+    confirmed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +130,7 @@ impl Pace {
         let per_second = self.learnt.map_or(f64::INFINITY, |learnt| learnt.per_second(now)).min(got_through) * CAUTION;
         let paid_at = self.learnt.and_then(|learnt| learnt.rate.paid_at);
         let rate = Rate { per_unit: Duration::from_secs_f64(1.0 / per_second), paid_at };
-        self.learnt = Some(Learnt { rate, per_second, refused_at: now });
+        self.learnt = Some(Learnt { rate, per_second, refused_at: now, confirmed: self.learnt.is_some() });
     }
 
     fn forget(&mut self, now: Instant) {
@@ -140,7 +143,8 @@ impl Pace {
 impl Learnt {
     fn per_second(&self, now: Instant) -> f64 {
         let since = now.saturating_duration_since(self.refused_at).as_secs_f64();
-        self.per_second * SLOW_GROWTH.powf(since.min(NEAR)) * FAST_GROWTH.powf((since - NEAR).max(0.0))
+        let slow = if self.confirmed { since.min(NEAR) } else { 0.0 };
+        self.per_second * SLOW_GROWTH.powf(slow) * FAST_GROWTH.powf(since - slow)
     }
 }
 
