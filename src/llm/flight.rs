@@ -114,12 +114,15 @@ impl Llm {
             let wait = match decision {
                 Decision::GiveUp => return Err(error),
                 Decision::Without(_) if learnt => continue,
-                Decision::NextModel | Decision::Without(_) if models.len() > 1 => None,
+                Decision::NextModel | Decision::NextModelOrOnceMore | Decision::Without(_) if models.len() > 1 => None,
                 Decision::NextModel | Decision::Without(_) => return Err(error),
+                Decision::NextModelOrOnceMore if tries_here > 1 => return Err(error),
                 Decision::AfterBackoff | Decision::After { .. } if models.len() > 1 && tries_here >= share.max(1) => {
                     None
                 }
-                Decision::AfterBackoff => Some(retry::backoff(tries + 1, self.backoff, fastrand::f64())),
+                Decision::AfterBackoff | Decision::NextModelOrOnceMore => {
+                    Some(retry::backoff(tries + 1, self.backoff, fastrand::f64()))
+                }
                 Decision::After { wait, .. } if wait.is_zero() => {
                     Some(retry::backoff(tries + 1, self.backoff, fastrand::f64()))
                 }
@@ -268,7 +271,11 @@ fn error(failure: &Failure, decision: Decision) -> LlmError {
             429 => LlmError::RateLimited {
                 retry_after: match decision {
                     Decision::After { wait, .. } => Some(wait),
-                    Decision::GiveUp | Decision::NextModel | Decision::Without(_) | Decision::AfterBackoff => None,
+                    Decision::GiveUp
+                    | Decision::NextModel
+                    | Decision::NextModelOrOnceMore
+                    | Decision::Without(_)
+                    | Decision::AfterBackoff => None,
                 },
             },
             408 | 425 | 409 | 500.. => unavailable(&format!("HTTP {status}")),

@@ -130,7 +130,7 @@ impl Llm {
         if first.finish_reason.as_deref() == Some("length") {
             call.max_tokens = call.max_tokens.saturating_mul(2);
         }
-        call.messages.push(Message { role: Role::Assistant, content: first.text });
+        call.messages.push(Message { role: Role::Assistant, content: first.text.clone() });
         call.messages.push(Message { role: Role::User, content: json::repair_prompt(&problem) });
         // The straggler's clock is for first replies.
         call.hedge = None;
@@ -151,6 +151,7 @@ impl Llm {
             Err(mut failed) => {
                 spent.add(&failed.spent);
                 failed.spent = spent;
+                failed.partial = Some(first.text);
                 Err(failed)
             }
         }

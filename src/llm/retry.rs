@@ -50,6 +50,8 @@ pub(super) enum Decision {
     GiveUp,
     /// This model will not do it; another may.
     NextModel,
+    /// Another model; where there is none, this one once more: declining is partly chance.
+    NextModelOrOnceMore,
     /// At once, without this field; a request that was refused is never sent again as it was.
     Without(Field),
     /// The same again after a backoff.
@@ -69,8 +71,7 @@ pub(super) fn decide(failure: &Failure, now: SystemTime) -> Decision {
         Failure::Connect | Failure::Broken(_) | Failure::TimedOut(_) | Failure::Invalid(_) | Failure::Empty => {
             Decision::AfterBackoff
         }
-        // The same prompt gets the same refusal.
-        Failure::Refused => Decision::NextModel,
+        Failure::Refused => Decision::NextModelOrOnceMore,
         Failure::Status(failure) => decide_status(failure, now),
     }
 }
@@ -164,7 +165,7 @@ mod tests {
         check(Failure::TimedOut("idle"), Decision::AfterBackoff);
         check(Failure::Invalid("no JSON".into()), Decision::AfterBackoff);
         check(Failure::Empty, Decision::AfterBackoff);
-        check(Failure::Refused, Decision::NextModel);
+        check(Failure::Refused, Decision::NextModelOrOnceMore);
     }
 
     #[test]
