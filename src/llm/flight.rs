@@ -43,6 +43,15 @@ pub(super) struct Arrival {
     pub(super) took: Duration,
 }
 
+/// What a try held, and how it went.
+struct Tried {
+    permit: Permit,
+    ticket: Ticket,
+    took: Duration,
+    /// Whether the call's deadline ended it.
+    out_of_time: bool,
+}
+
 impl Llm {
     /// Tries until there is a reply, nothing more would help, or time is up.
     pub(super) async fn fly(&self, mut flight: Flight<'_>) -> Result<Arrival, LlmError> {
@@ -100,7 +109,7 @@ impl Llm {
             if let Decision::After { wait, everyone: true } = decision {
                 self.limiter.pause(wait);
             }
-            self.judge(&failure, decision, permit, ticket, took, out_of_time);
+            self.judge(&failure, decision, Tried { permit, ticket, took, out_of_time });
             if out_of_time {
                 return Err(LlmError::DeadlineExceeded);
             }
@@ -176,15 +185,8 @@ impl Llm {
     }
 
     /// Tells the limiter and the breaker what a failure means to them.
-    fn judge(
-        &self,
-        failure: &Failure,
-        decision: Decision,
-        permit: Permit,
-        ticket: Ticket,
-        took: Duration,
-        out_of_time: bool,
-    ) {
+    fn judge(&self, failure: &Failure, decision: Decision, tried: Tried) {
+        let Tried { permit, ticket, took, out_of_time } = tried;
         match failure {
             Failure::Status(StatusFailure { status, .. }) => {
                 if *status == 429 {

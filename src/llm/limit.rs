@@ -18,6 +18,10 @@ use super::pace::Pace;
 /// What overload leaves of the limit.
 const SHRINK: f64 = 0.7;
 
+/// A pause is looked at again after this long, whatever the upstream asked for: a slip of its clock must not stop the
+/// process for days.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
 /// The limits that are configured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -147,8 +151,7 @@ impl Limiter {
     pub(super) fn pause(self: &Arc<Self>, wait: Duration) {
         let now = Instant::now();
         let mut state = self.lock();
-        // An absurd wait must not overflow the clock.
-        let until = now + wait.min(Duration::from_secs(7 * 24 * 3600));
+        let until = now + wait.min(LONGEST_PAUSE);
         if state.paused_until.is_none_or(|current| current < until) {
             state.paused_until = Some(until);
             state.foreground.keep_only_after(until);

@@ -1,9 +1,9 @@
 //! Upstream calls: one [`Llm`] per process, through which every model call goes.
 //!
-//! A call waits for its turn ([`limit`]: concurrency, rates, pauses, fairness), passes the model's [`breaker`], and is
-//! tried once on the wire ([`attempt`], [`wire`], [`sse`]). What a failure means is decided by [`retry`], and
-//! [`flight`] acts on it: again, elsewhere, or an error. [`hedge`] starts a second attempt beside a straggler. Replies
-//! lose their reasoning ([`think`]); JSON is read leniently ([`json`]). Everything is counted ([`ledger`], [`price`]).
+//! A call waits for its turn (`limit`: concurrency, rates, pauses, fairness), passes the model's `breaker`, and is
+//! tried once on the wire (`attempt`, `wire`, `sse`). What a failure means is decided by `retry`, and
+//! `flight` acts on it: again, elsewhere, or an error. `hedge` starts a second attempt beside a straggler. Replies
+//! lose their reasoning (`think`); JSON is read leniently (`json`). Everything is counted (`ledger`, `price`).
 
 mod attempt;
 mod breaker;
