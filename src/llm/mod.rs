@@ -246,6 +246,18 @@ pub enum Purpose {
     Embedding,
 }
 
+impl Purpose {
+    /// The word that stands for it in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Analysis => "analysis",
+            Self::Synthesis => "synthesis",
+            Self::Generation => "generation",
+            Self::Embedding => "embedding",
+        }
+    }
+}
+
 /// Who says a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
