@@ -91,7 +91,8 @@ impl Endpoint {
             .user_agent(concat!("dokkai/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.connect_timeout)
             .pool_max_idle_per_host(config.max_concurrent)
-            .pool_idle_timeout(Duration::from_secs(60))
+            // Below the 60 s at which common load balancers hang up.
+            .pool_idle_timeout(Duration::from_secs(30))
             .tcp_keepalive(Duration::from_secs(30))
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))

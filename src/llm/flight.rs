@@ -43,6 +43,15 @@ pub(super) struct Arrival {
     pub(super) took: Duration,
 }
 
+/// What a try held, and how it went.
+struct Tried {
+    permit: Permit,
+    ticket: Ticket,
+    took: Duration,
+    /// Whether the call's deadline ended it.
+    out_of_time: bool,
+}
+
 impl Llm {
     /// Tries until there is a reply, nothing more would help, or time is up.
     pub(super) async fn fly(&self, mut flight: Flight<'_>) -> Result<Arrival, LlmError> {
@@ -95,33 +104,39 @@ impl Llm {
                 return Ok(Arrival { reply, model: model.clone(), took });
             };
             let out_of_time = Instant::now() >= call.deadline;
-            self.judge(&failure, permit, ticket, took, out_of_time);
+            let decision = retry::decide(&failure, SystemTime::now());
+            // Before the permit goes back, or the next call would slip through.
+            if let Decision::After { wait, everyone: true } = decision {
+                self.limiter.pause(wait);
+            }
+            self.judge(&failure, decision, Tried { permit, ticket, took, out_of_time });
             if out_of_time {
                 return Err(LlmError::DeadlineExceeded);
             }
-            let decision = retry::decide(&failure, SystemTime::now());
             log(&failure, decision, model, tries);
             let error = error(&failure, decision);
+            let learnt = matches!(decision, Decision::Without(field) if self.dialects.learn(model, field));
             // What was streamed cannot be taken back, and must not be said twice.
             if flight.deltas.as_deref().is_some_and(|deltas| !deltas.sent().is_empty()) || tries >= most {
                 return Err(error);
             }
             let wait = match decision {
                 Decision::GiveUp => return Err(error),
-                Decision::NextModel if models.len() > 1 => None,
-                Decision::NextModel => return Err(error),
+                Decision::Without(_) if learnt => continue,
+                Decision::NextModel | Decision::NextModelOrOnceMore | Decision::Without(_) if models.len() > 1 => None,
+                Decision::NextModel | Decision::Without(_) => return Err(error),
+                Decision::NextModelOrOnceMore if tries_here > 1 => return Err(error),
                 Decision::AfterBackoff | Decision::After { .. } if models.len() > 1 && tries_here >= share.max(1) => {
                     None
                 }
-                Decision::AfterBackoff => Some(retry::backoff(tries + 1, self.backoff, fastrand::f64())),
+                Decision::AfterBackoff | Decision::NextModelOrOnceMore => {
+                    Some(retry::backoff(tries + 1, self.backoff, fastrand::f64()))
+                }
                 Decision::After { wait, .. } if wait.is_zero() => {
                     Some(retry::backoff(tries + 1, self.backoff, fastrand::f64()))
                 }
                 Decision::After { wait, .. } => Some(wait),
             };
-            if let Decision::After { wait, everyone: true } = decision {
-                self.limiter.pause(wait);
-            }
             match wait {
                 None => {
                     models = models.get(1..).unwrap_or_default();
@@ -143,7 +158,7 @@ impl Llm {
         deltas: Option<&mut Deltas>,
         meter: &Meter<'_>,
     ) -> (Reply, Option<Failure>) {
-        let body = Bytes::from(wire::request(call, model, deltas.is_some()));
+        let body = Bytes::from(wire::request(call, model, deltas.is_some(), self.dialects.of(model)));
         meter.attempt(model);
         stats::count(&self.counters.attempts);
         let mut unanswered = Unanswered { meter, model, prompt, armed: true };
@@ -170,14 +185,17 @@ impl Llm {
     }
 
     /// Tells the limiter and the breaker what a failure means to them.
-    fn judge(&self, failure: &Failure, permit: Permit, ticket: Ticket, took: Duration, out_of_time: bool) {
+    fn judge(&self, failure: &Failure, decision: Decision, tried: Tried) {
+        let Tried { permit, ticket, took, out_of_time } = tried;
         match failure {
             Failure::Status(StatusFailure { status, .. }) => {
                 if *status == 429 {
                     stats::count(&self.counters.rate_limited);
                 }
                 if retry::is_overload(*status) {
-                    permit.overloaded();
+                    // A refusal that names no time may be of one overloaded machine among many.
+                    let rate = matches!(decision, Decision::After { wait, .. } if !wait.is_zero());
+                    permit.overloaded(*status == 429 && rate);
                 }
                 if *status >= 500 {
                     ticket.failed();
@@ -255,7 +273,11 @@ fn error(failure: &Failure, decision: Decision) -> LlmError {
             429 => LlmError::RateLimited {
                 retry_after: match decision {
                     Decision::After { wait, .. } => Some(wait),
-                    Decision::GiveUp | Decision::NextModel | Decision::AfterBackoff => None,
+                    Decision::GiveUp
+                    | Decision::NextModel
+                    | Decision::NextModelOrOnceMore
+                    | Decision::Without(_)
+                    | Decision::AfterBackoff => None,
                 },
             },
             408 | 425 | 409 | 500.. => unavailable(&format!("HTTP {status}")),

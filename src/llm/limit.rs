@@ -18,6 +18,10 @@ use super::pace::Pace;
 /// What overload leaves of the limit.
 const SHRINK: f64 = 0.7;
 
+/// A pause is looked at again after this long, whatever the upstream asked for: a slip of its clock must not stop the
+/// process for days.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
 /// The limits that are configured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -147,8 +151,7 @@ impl Limiter {
     pub(super) fn pause(self: &Arc<Self>, wait: Duration) {
         let now = Instant::now();
         let mut state = self.lock();
-        // An absurd wait must not overflow the clock.
-        let until = now + wait.min(Duration::from_secs(7 * 24 * 3600));
+        let until = now + wait.min(LONGEST_PAUSE);
         if state.paused_until.is_none_or(|current| current < until) {
             state.paused_until = Some(until);
             state.foreground.keep_only_after(until);
@@ -259,6 +262,7 @@ impl Permit {
     pub(super) fn succeeded(mut self, tokens: u64) {
         self.give_back(|state, permit| {
             state.pace.settle(permit.tokens, tokens);
+            state.pace.succeeded(Instant::now());
             // Only a limit that is being used says anything by holding.
             #[expect(clippy::cast_precision_loss, reason = "a count of connections")]
             if state.limit < state.maximum && state.in_flight as f64 + 1.0 >= state.limit / 2.0 {
@@ -268,11 +272,13 @@ impl Permit {
         });
     }
 
-    /// The upstream said that it has more than it can take.
-    pub(super) fn overloaded(mut self) {
+    /// The upstream said that it has more than it can take; `refused` where this caller is the one who sent too much.
+    pub(super) fn overloaded(mut self, refused: bool) {
         self.give_back(|state, permit| {
             state.pace.settle(permit.tokens, 0);
-            state.pace.overloaded(Instant::now());
+            if refused {
+                state.pace.refused(permit.granted, Instant::now());
+            }
             // Calls that were already out when the limit last shrank complain about the old limit.
             if state.shrunk_at.is_none_or(|at| at < permit.granted) {
                 state.shrunk_at = Some(Instant::now());
@@ -406,7 +412,7 @@ mod tests {
         }
         tokio::time::advance(Duration::from_millis(1)).await;
         for permit in permits {
-            permit.overloaded();
+            permit.overloaded(false);
         }
         assert!((limiter.lock().limit - 7.0).abs() < 1e-9);
         tokio::time::advance(MINUTE).await;

@@ -1,12 +1,13 @@
 //! Upstream calls: one [`Llm`] per process, through which every model call goes.
 //!
-//! A call waits for its turn ([`limit`]: concurrency, rates, pauses, fairness), passes the model's [`breaker`], and is
-//! tried once on the wire ([`attempt`], [`wire`], [`sse`]). What a failure means is decided by [`retry`], and
-//! [`flight`] acts on it: again, elsewhere, or an error. [`hedge`] starts a second attempt beside a straggler. Replies
-//! lose their reasoning ([`think`]); JSON is read leniently ([`json`]). Everything is counted ([`ledger`], [`price`]).
+//! A call waits for its turn (`limit`: concurrency, rates, pauses, fairness), passes the model's `breaker`, and is
+//! tried once on the wire (`attempt`, `wire`, `sse`). What a failure means is decided by `retry`, and
+//! `flight` acts on it: again, elsewhere, or an error. `hedge` starts a second attempt beside a straggler. Replies
+//! lose their reasoning (`think`); JSON is read leniently (`json`). Everything is counted (`ledger`, `price`).
 
 mod attempt;
 mod breaker;
+mod dialect;
 mod flight;
 mod hedge;
 pub mod json;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 
 use self::attempt::{Deltas, Endpoint};
 use self::breaker::Breakers;
+use self::dialect::Dialects;
 use self::flight::{Arrival, Flight};
 use self::hedge::Budget;
 use self::ledger::Meter;
@@ -51,6 +53,7 @@ pub struct Llm {
     endpoint: Endpoint,
     limiter: Arc<Limiter>,
     breakers: Arc<Breakers>,
+    dialects: Dialects,
     budget: Budget,
     counters: Arc<Counters>,
     prices: Prices,
@@ -73,6 +76,7 @@ impl Llm {
             endpoint: Endpoint::new(&config, Arc::clone(&counters))?,
             limiter: Limiter::new(Limits { concurrent: config.max_concurrent, rpm: config.rpm, tpm: config.tpm }),
             breakers: Arc::default(),
+            dialects: Dialects::default(),
             budget: Budget::default(),
             counters,
             prices: Prices::new(&config),
@@ -126,7 +130,7 @@ impl Llm {
         if first.finish_reason.as_deref() == Some("length") {
             call.max_tokens = call.max_tokens.saturating_mul(2);
         }
-        call.messages.push(Message { role: Role::Assistant, content: first.text });
+        call.messages.push(Message { role: Role::Assistant, content: first.text.clone() });
         call.messages.push(Message { role: Role::User, content: json::repair_prompt(&problem) });
         // The straggler's clock is for first replies.
         call.hedge = None;
@@ -147,6 +151,7 @@ impl Llm {
             Err(mut failed) => {
                 spent.add(&failed.spent);
                 failed.spent = spent;
+                failed.partial = Some(first.text);
                 Err(failed)
             }
         }
@@ -242,7 +247,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The word that stands for it in figures and in the store.
+    /// The word that stands for it in the ledger.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Analysis => "analysis",

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::dialect::Field;
+
 /// The longest upper bound of a backoff.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -37,6 +39,8 @@ pub(super) struct StatusFailure {
     pub(super) should_retry: Option<bool>,
     /// `error.code` or `error.type` of the body.
     pub(super) code: Option<String>,
+    /// The optional field that the body complains of.
+    pub(super) refused_field: Option<Field>,
 }
 
 /// What to do next.
@@ -46,6 +50,10 @@ pub(super) enum Decision {
     GiveUp,
     /// This model will not do it; another may.
     NextModel,
+    /// Another model; where there is none, this one once more: declining is partly chance.
+    NextModelOrOnceMore,
+    /// At once, without this field; a request that was refused is never sent again as it was.
+    Without(Field),
     /// The same again after a backoff.
     AfterBackoff,
     /// The same again, not before this wait is over.
@@ -63,8 +71,7 @@ pub(super) fn decide(failure: &Failure, now: SystemTime) -> Decision {
         Failure::Connect | Failure::Broken(_) | Failure::TimedOut(_) | Failure::Invalid(_) | Failure::Empty => {
             Decision::AfterBackoff
         }
-        // The same prompt gets the same refusal.
-        Failure::Refused => Decision::NextModel,
+        Failure::Refused => Decision::NextModelOrOnceMore,
         Failure::Status(failure) => decide_status(failure, now),
     }
 }
@@ -73,6 +80,7 @@ fn decide_status(failure: &StatusFailure, now: SystemTime) -> Decision {
     let code = failure.code.as_deref().unwrap_or_default();
     match failure.status {
         401 => Decision::GiveUp,
+        400 | 422 if let Some(field) = failure.refused_field => Decision::Without(field),
         // The key, the prompt or the name does not suit this model; it may suit the next.
         400 | 403 | 404 | 413 | 422 => Decision::NextModel,
         // Sent with 429 and never over by waiting.
@@ -157,7 +165,7 @@ mod tests {
         check(Failure::TimedOut("idle"), Decision::AfterBackoff);
         check(Failure::Invalid("no JSON".into()), Decision::AfterBackoff);
         check(Failure::Empty, Decision::AfterBackoff);
-        check(Failure::Refused, Decision::NextModel);
+        check(Failure::Refused, Decision::NextModelOrOnceMore);
     }
 
     #[test]
@@ -209,6 +217,9 @@ mod tests {
         check(StatusFailure { should_retry: Some(false), ..status(500) }, Decision::GiveUp);
         check(StatusFailure { should_retry: Some(true), ..status(500) }, Decision::AfterBackoff);
         check(StatusFailure { should_retry: Some(true), ..status(400) }, Decision::NextModel);
+        let field = Field::Temperature;
+        check(StatusFailure { refused_field: Some(field), ..status(400) }, Decision::Without(field));
+        check(StatusFailure { refused_field: Some(field), ..status(500) }, Decision::AfterBackoff);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::dialect::{self, Dialect};
 use super::retry::{Failure, StatusFailure};
 use super::{Call, Message};
 
@@ -11,8 +12,12 @@ use super::{Call, Message};
 struct ChatRequest<'a> {
     model: &'a str,
     messages: &'a [Message],
-    max_tokens: u32,
-    temperature: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f32>,
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
@@ -53,15 +58,16 @@ pub(super) struct Reply {
 }
 
 /// The request's body.
-pub(super) fn request(call: &Call, model: &str, stream: bool) -> Vec<u8> {
+pub(super) fn request(call: &Call, model: &str, stream: bool, dialect: Dialect) -> Vec<u8> {
     let request = ChatRequest {
         model,
         messages: &call.messages,
-        max_tokens: call.max_tokens,
-        temperature: call.temperature,
+        max_tokens: (!dialect.completion_tokens).then_some(call.max_tokens),
+        max_completion_tokens: dialect.completion_tokens.then_some(call.max_tokens),
+        temperature: (!dialect.no_temperature).then_some(call.temperature),
         stream,
-        stream_options: stream.then_some(StreamOptions { include_usage: true }),
-        response_format: call.json.then_some(ResponseFormat { r#type: "json_object" }),
+        stream_options: (stream && !dialect.no_stream_options).then_some(StreamOptions { include_usage: true }),
+        response_format: (call.json && !dialect.no_response_format).then_some(ResponseFormat { r#type: "json_object" }),
     };
     // Strings and numbers always serialise.
     serde_json::to_vec(&request).unwrap_or_default()
@@ -86,6 +92,7 @@ pub(super) fn event(reply: &mut Reply, data: &str) -> Result<String, Failure> {
 
 /// What a failed status says.
 pub(super) fn status_failure(status: u16, headers: &reqwest::header::HeaderMap, body: &[u8]) -> StatusFailure {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     StatusFailure {
         status,
@@ -96,7 +103,8 @@ pub(super) fn status_failure(status: u16, headers: &reqwest::header::HeaderMap, 
             .collect(),
         retry_after_ms: text("retry-after-ms").and_then(|text| text.parse().ok()),
         should_retry: text("x-should-retry").and_then(|text| text.parse().ok()),
-        code: serde_json::from_slice::<Value>(body).ok().and_then(|value| error_code(&value["error"])),
+        code: error_code(&body["error"]),
+        refused_field: dialect::refused_field(if body["error"].is_null() { &body } else { &body["error"] }),
     }
 }
 
@@ -168,7 +176,8 @@ fn error_object(error: &Value) -> Failure {
         Some("model_not_found" | "not_found_error") => 404,
         Some(_) | None => 500,
     });
-    Failure::Status(StatusFailure { status, code, ..StatusFailure::default() })
+    let refused_field = dialect::refused_field(error);
+    Failure::Status(StatusFailure { status, code, refused_field, ..StatusFailure::default() })
 }
 
 fn error_code(error: &Value) -> Option<String> {

@@ -41,8 +41,11 @@ fn analysis(question: &str, document: &str) -> String {
     // Stable, so that equal sentences stay in the document's order.
     sentences.sort_by_key(|(overlap, _)| std::cmp::Reverse(*overlap));
     let best: Vec<&str> = sentences.iter().map(|(_, sentence)| *sentence).take(3).collect();
+    let relevance = (relevance * 100.0).round() / 100.0;
+    // Both names that prompts use.
     json!({
-        "relevance": (relevance * 100.0).round() / 100.0,
+        "relevance": relevance,
+        "relevance_score": relevance,
         "summary": best.first().copied().unwrap_or_default(),
         "key_points": best,
         "evidence": best,

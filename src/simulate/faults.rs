@@ -139,10 +139,13 @@ impl Fault {
             Self::JsonSingleQuotes => requoted(value),
             Self::JsonTrailingCommas => text.replace(']', ",]").replace('}', ",}"),
             Self::JsonFullWidth => text.replace("\":", "\"：").replace("\",\"", "\"，\""),
-            Self::JsonScoreText => with_field(value, "relevance", json!("8/10")),
+            Self::JsonScoreText => {
+                let names = ["relevance", "relevance_score"].into_iter().filter(|name| !value[name].is_null());
+                with_fields(value, names.map(|name| (name, json!("8/10"))))
+            }
             Self::JsonPointsText => {
                 let points = crate::llm::json::strings(&value["key_points"]);
-                with_field(value, "key_points", json!(format!("- {}", points.join("\n- "))))
+                with_fields(value, [("key_points", json!(format!("- {}", points.join("\n- "))))])
             }
             Self::JsonNone => "この文書の分析は以上です。".to_owned(),
             Self::ServerError
@@ -173,9 +176,11 @@ fn with_header(mut reply: Reply, name: &str, value: &str) -> Reply {
     reply
 }
 
-fn with_field(value: &Value, key: &str, field: Value) -> String {
+fn with_fields<'a>(value: &Value, fields: impl IntoIterator<Item = (&'a str, Value)>) -> String {
     let mut value = value.clone();
-    value[key] = field;
+    for (name, field) in fields {
+        value[name] = field;
+    }
     value.to_string()
 }
 

@@ -50,6 +50,10 @@ fn client(config: LlmConfig) -> Client {
     Client { llm: Arc::new(Llm::new(config, sender).unwrap()), ledger }
 }
 
+fn client_of(fake: &FakeLlm) -> Client {
+    client(config(&fake.url()))
+}
+
 fn call(prompt: &str) -> Call {
     Call {
         purpose: Purpose::Analysis,
@@ -70,8 +74,13 @@ impl Client {
     }
 
     async fn ask_json(&self, prompt: &str) -> Result<JsonCompletion<f64>, CallFailed> {
+        self.ask_json_within(prompt, Duration::from_secs(5)).await
+    }
+
+    async fn ask_json_within(&self, prompt: &str, time: Duration) -> Result<JsonCompletion<f64>, CallFailed> {
         let check = |value: &Value| json::score(&value["relevance"]).ok_or_else(|| "relevance is missing".to_owned());
-        self.llm.complete_json(Call { json: true, ..call(prompt) }, check).await
+        let call = Call { json: true, deadline: Instant::now() + time, ..call(prompt) };
+        self.llm.complete_json(call, check).await
     }
 
     /// The call's end and every delta that it sent.
@@ -157,6 +166,24 @@ async fn what_another_try_would_not_change_is_not_retried() {
 }
 
 #[tokio::test]
+async fn a_field_that_the_upstream_refuses_is_left_out() {
+    let fake = FakeLlm::start().await;
+    let complaint = r#"{"error":"'response_format.type' must be 'json_schema' or 'text'"}"#;
+    fake.when().then([Answer::status(400, &[], complaint)]);
+    fake.when().always(Answer::text("{}"));
+    let client = client(config(&fake.url()));
+    for _ in 0..2 {
+        client.llm.complete(Call { json: true, ..call("q") }).await.unwrap();
+    }
+    let formats: Vec<bool> = fake.bodies().iter().map(|body| body["response_format"].is_null()).collect();
+    assert_eq!(formats, [false, true, true]);
+    let fake = FakeLlm::start().await;
+    fake.when().always(Answer::status(400, &[], complaint));
+    assert!(client_of(&fake).ask_json("q").await.is_err());
+    assert_eq!(fake.requests().len(), 2, "the same complaint again ends it");
+}
+
+#[tokio::test]
 async fn a_call_that_never_succeeds_ends_with_its_last_reason() {
     let check = async |bad: Answer, code: Code, tries: usize| {
         let fake = FakeLlm::start().await;
@@ -172,14 +199,17 @@ async fn a_call_that_never_succeeds_ends_with_its_last_reason() {
     check(Answer::silence(), Code::UpstreamTimeout, 4).await;
     check(Answer::body("no"), Code::UpstreamInvalidReply, 4).await;
     check(Answer::text(""), Code::UpstreamRefused, 4).await;
-    check(Answer::refusal(), Code::UpstreamRefused, 1).await;
+    check(Answer::refusal(), Code::UpstreamRefused, 2).await;
 }
 
 #[tokio::test]
 async fn nothing_listening_is_unavailable() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let failed = client(config(&format!("http://127.0.0.1:{port}/v1"))).ask("q").await.unwrap_err();
-    assert_eq!(failed.error, LlmError::Unavailable { reason: "no connection".to_owned() });
+    let plain = FakeLlm::start().await.url().replace("http:", "https:");
+    for url in [format!("http://127.0.0.1:{port}/v1"), plain, "http://nowhere.invalid/v1".to_owned()] {
+        let failed = client(config(&url)).ask("q").await.unwrap_err();
+        assert_eq!(failed.error, LlmError::Unavailable { reason: "no connection".to_owned() }, "{url}");
+    }
 }
 
 #[tokio::test]
@@ -456,10 +486,9 @@ async fn a_tenth_of_faults_of_every_kind_loses_nothing() {
     let client = client(config);
     let prompt =
         "<question>water fee</question>\n<document title=\"x\">\nThe water fee is due in 20 days.\n</document>";
-    let calls = (0..300).map(|_| client.ask_json(prompt));
-    let failed = futures_util::future::join_all(calls).await.into_iter().filter_map(Result::err);
-    // A model that declines declines again; everything else is a matter of trying.
-    let lost: Vec<CallFailed> = failed.filter(|failed| failed.error != LlmError::Refused).collect();
+    let calls = (0..300).map(|_| client.ask_json_within(prompt, Duration::from_secs(30)));
+    let results = futures_util::future::join_all(calls).await;
+    let lost: Vec<CallFailed> = results.into_iter().filter_map(Result::err).collect();
     assert!(lost.is_empty(), "{lost:?}");
     assert!(upstream.counts().requests() > 300, "no fault struck");
 }

@@ -1,5 +1,7 @@
 //! A reader of almost-JSON. It never refuses punctuation, it guesses: what was meant is nearly always clear. Strict
-//! JSON reads as itself.
+//! JSON reads as itself. It stands here since the crate made for this, `llm_json` 1.0.3, reads 17 of the 43 replies in
+//! this module's tests as they were meant: it fails on prose with braces, full-width punctuation, quotes and line
+//! breaks in strings.
 
 use std::iter::Peekable;
 use std::str::CharIndices;
