@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 /// What every call adds to the budget; a hedge costs 1.
 const EARNED: f64 = 0.05;
+/// Below this a call is not worth a second attempt, however quick its neighbours were.
+const LEAST: Duration = Duration::from_millis(50);
 /// What the budget starts with, so that the first questions after a start are covered too.
 const START: f64 = 2.0;
 /// What the budget can hold.
@@ -74,7 +76,7 @@ impl HedgeGroup {
     fn bound(&self) -> Option<Duration> {
         let done = self.lock();
         let most = (self.expected * 2).div_ceil(3);
-        (done.settled >= most).then(|| bound(&done.took)).flatten()
+        (done.settled >= most).then(|| bound(&done.took)).flatten().map(|bound| bound.max(LEAST))
     }
 
     fn lock(&self) -> MutexGuard<'_, Done> {

@@ -10,6 +10,7 @@ mod documents;
 mod errors;
 mod extract;
 mod questions;
+mod readme;
 mod restart;
 mod search;
 mod store;
