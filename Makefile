@@ -20,7 +20,7 @@ check: tools
 	@./ci/advisories
 
 bench:
-	$(CARGO) bench
+	$(CARGO) bench --bench flows
 
 tools:
 	@./ci/tools

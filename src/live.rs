@@ -2,6 +2,7 @@
 //! from its beginning and follow; a slow client or one that leaves changes nothing for the work.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::Stream;
@@ -14,6 +15,16 @@ use crate::model::{Event, QuestionId};
 pub struct LiveQuestions {
     running: Mutex<HashMap<QuestionId, Arc<EventLog>>>,
     count: watch::Sender<usize>,
+    closed: AtomicBool,
+}
+
+/// Why a question was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotBegun {
+    /// As many as may be are running.
+    Full,
+    /// The server is stopping.
+    Closed,
 }
 
 /// All events of one question so far.
@@ -24,16 +35,27 @@ pub struct EventLog {
 }
 
 impl LiveQuestions {
-    /// Begins the log of a question, unless `limit` questions are running already.
-    pub fn begin(&self, id: QuestionId, limit: usize) -> Option<Arc<EventLog>> {
+    /// Begins the log of a question.
+    ///
+    /// # Errors
+    /// Where `limit` questions are running already, or none may begin any more.
+    pub fn begin(&self, id: QuestionId, limit: usize) -> Result<Arc<EventLog>, NotBegun> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.closed.load(Ordering::Acquire) {
+            return Err(NotBegun::Closed);
+        }
         if running.len() >= limit {
-            return None;
+            return Err(NotBegun::Full);
         }
         let log = Arc::new(EventLog::default());
         running.insert(id, Arc::clone(&log));
         self.count.send_replace(running.len());
-        Some(log)
+        Ok(log)
+    }
+
+    /// Lets no further question begin.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
     }
 
     /// Forgets a question's log; clients that read it keep it until they are done.
@@ -127,13 +149,15 @@ mod tests {
         let live = LiveQuestions::default();
         live.idle().await;
         let id = QuestionId::new();
-        assert!(live.begin(id, 1).is_some());
-        assert!(live.begin(QuestionId::new(), 1).is_none());
+        assert!(live.begin(id, 1).is_ok());
+        assert_eq!(live.begin(QuestionId::new(), 1).err(), Some(NotBegun::Full));
         assert!(live.log(id).is_some());
         let mut idle = Box::pin(live.idle());
         assert!(poll!(&mut idle).is_pending());
         live.end(id);
         idle.await;
         assert_eq!(live.count(), 0);
+        live.close();
+        assert_eq!(live.begin(id, 1).err(), Some(NotBegun::Closed));
     }
 }

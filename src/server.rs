@@ -137,6 +137,8 @@ impl Running {
     /// taken up or reported at the next start.
     pub async fn stop(self) {
         self.handle.pause().await;
+        // Connections that are open already may bring further questions.
+        self.app.live.close();
         if tokio::time::timeout(FINISH_TIMEOUT, self.app.live.idle()).await.is_err() {
             tracing::warn!(questions = self.app.live.count(), "stopping although questions are running");
         }

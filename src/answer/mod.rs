@@ -26,7 +26,7 @@ use self::retrieve::Retrieved;
 use self::synthesise::{Draft, Source};
 use crate::app::App;
 use crate::error::{Code, Problem, check_length};
-use crate::live::EventLog;
+use crate::live::{EventLog, NotBegun};
 use crate::model::{
     AnalysisStatus, Coverage, Event, Mode, Models, QuestionId, QuestionRecord, QuestionStatus, RetrievedDocument,
     Timings, Usage,
@@ -77,9 +77,12 @@ struct Work {
 pub async fn ask(app: &Arc<App>, ask: Ask) -> Result<(QuestionId, Arc<EventLog>), Problem> {
     let mut work = prepare(app, ask)?;
     let id = work.record.id;
-    work.log = app.live.begin(id, MAX_RUNNING).ok_or_else(|| Problem {
+    work.log = app.live.begin(id, MAX_RUNNING).map_err(|refused| Problem {
         retry_after_s: Some(1),
-        ..Problem::new(Code::Overloaded, "too many questions are running; ask again in a moment")
+        ..match refused {
+            NotBegun::Full => Problem::new(Code::Overloaded, "too many questions are running; ask again in a moment"),
+            NotBegun::Closed => Problem::new(Code::ShuttingDown, "the server is stopping; ask again in a moment"),
+        }
     })?;
     if let Err(error) = app.store.add_question(&work.record).await {
         app.live.end(id);
