@@ -43,16 +43,18 @@ impl ChangeLog for SqliteStore {
     }
 
     async fn mark_searchable(&self, seq: u64) -> Result<u64, StoreError> {
-        let marked = sqlx::query(
-            "UPDATE documents SET status = ?, change_seq = NULL, updated_at = ? WHERE status = ? AND change_seq <= ?",
-        )
-        .bind(DocumentStatus::Ready.as_str())
-        .bind(now_ms())
-        .bind(DocumentStatus::Processing.as_str())
-        .bind(to_i64(seq))
-        .execute(&self.writer)
-        .await?;
-        Ok(marked.rows_affected())
+        self.writer.write(move |tx| Box::pin(async move {
+            let marked = sqlx::query(
+                "UPDATE documents SET status = ?, change_seq = NULL, updated_at = ? WHERE status = ? AND change_seq <= ?",
+            )
+            .bind(DocumentStatus::Ready.as_str())
+            .bind(now_ms())
+            .bind(DocumentStatus::Processing.as_str())
+            .bind(to_i64(seq))
+            .execute(tx)
+            .await?;
+            Ok(marked.rows_affected())
+        })).await
     }
 }
 

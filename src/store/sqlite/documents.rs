@@ -114,19 +114,21 @@ impl TryFrom<PassageRow> for Passage {
 #[async_trait]
 impl DocumentStore for SqliteStore {
     async fn add_document(&self, new: NewDocument) -> Result<Added, StoreError> {
-        let mut tx = self.begin().await?;
-        let earlier: Option<Uuid> =
-            sqlx::query_scalar("SELECT id FROM documents WHERE collection = ? AND content_hash = ?")
-                .bind(&new.collection)
-                .bind(&new.content.hash)
-                .fetch_optional(&mut *tx)
-                .await?;
-        if let Some(id) = earlier {
-            return Ok(Added { document: read_document(&mut tx, DocumentId(id)).await?, duplicate: true });
-        }
-        let id = DocumentId::new();
-        let now = now_ms();
-        sqlx::query(
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let earlier: Option<Uuid> =
+                        sqlx::query_scalar("SELECT id FROM documents WHERE collection = ? AND content_hash = ?")
+                            .bind(&new.collection)
+                            .bind(&new.content.hash)
+                            .fetch_optional(&mut *tx)
+                            .await?;
+                    if let Some(id) = earlier {
+                        return Ok(Added { document: read_document(&mut *tx, DocumentId(id)).await?, duplicate: true });
+                    }
+                    let id = DocumentId::new();
+                    let now = now_ms();
+                    sqlx::query(
             "INSERT INTO documents (id, title, title_given, collection, status, metadata, source, file_name, \
              media_type, bytes, content_hash, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
@@ -145,14 +147,16 @@ impl DocumentStore for SqliteStore {
         .bind(now)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("INSERT INTO originals (document_id, content) VALUES (?, ?)")
-            .bind(id.0)
-            .bind(&new.content.bytes[..])
-            .execute(&mut *tx)
-            .await?;
-        let document = read_document(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok(Added { document, duplicate: false })
+                    sqlx::query("INSERT INTO originals (document_id, content) VALUES (?, ?)")
+                        .bind(id.0)
+                        .bind(&new.content.bytes[..])
+                        .execute(&mut *tx)
+                        .await?;
+                    let document = read_document(&mut *tx, id).await?;
+                    Ok(Added { document, duplicate: false })
+                })
+            })
+            .await
     }
 
     async fn document(&self, id: DocumentId) -> Result<Document, StoreError> {
@@ -209,10 +213,12 @@ impl DocumentStore for SqliteStore {
     }
 
     async fn replace_document(&self, id: DocumentId, new: NewDocument) -> Result<Document, StoreError> {
-        let mut tx = self.begin().await?;
-        let document = read_document(&mut tx, id).await?;
-        refuse_duplicate(&mut tx, id, &new.collection, &new.content.hash).await?;
-        sqlx::query(
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let document = read_document(&mut *tx, id).await?;
+                    refuse_duplicate(&mut *tx, id, &new.collection, &new.content.hash).await?;
+                    sqlx::query(
             "UPDATE documents SET title = ?, title_given = ?, collection = ?, status = ?, error_code = NULL, \
              error_message = NULL, metadata = ?, source = ?, file_name = ?, media_type = ?, bytes = ?, \
              content_hash = ?, change_seq = NULL, updated_at = ? WHERE id = ?",
@@ -231,169 +237,207 @@ impl DocumentStore for SqliteStore {
         .bind(id.0)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("UPDATE originals SET content = ? WHERE document_id = ?")
-            .bind(&new.content.bytes[..])
-            .bind(id.0)
-            .execute(&mut *tx)
-            .await?;
-        forget_analyses(&mut tx, id).await?;
-        if document.collection != new.collection {
-            log_change(&mut tx, id).await?;
-        }
-        let document = read_document(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok(document)
+                    sqlx::query("UPDATE originals SET content = ? WHERE document_id = ?")
+                        .bind(&new.content.bytes[..])
+                        .bind(id.0)
+                        .execute(&mut *tx)
+                        .await?;
+                    forget_analyses(&mut *tx, id).await?;
+                    if document.collection != new.collection {
+                        log_change(&mut *tx, id).await?;
+                    }
+                    let document = read_document(&mut *tx, id).await?;
+                    Ok(document)
+                })
+            })
+            .await
     }
 
     async fn patch_document(&self, id: DocumentId, patch: DocumentPatch) -> Result<Document, StoreError> {
-        let mut tx = self.begin().await?;
-        let before = read_document(&mut tx, id).await?;
-        if let Some(collection) = &patch.collection {
-            let hash: String = sqlx::query_scalar("SELECT content_hash FROM documents WHERE id = ?")
-                .bind(id.0)
-                .fetch_one(&mut *tx)
-                .await?;
-            refuse_duplicate(&mut tx, id, collection, &hash).await?;
-        }
-        let metadata = patch.metadata.as_ref().map(to_json).transpose()?;
-        sqlx::query(
-            "UPDATE documents SET title = coalesce(?, title), title_given = title_given OR ?, \
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let before = read_document(&mut *tx, id).await?;
+                    if let Some(collection) = &patch.collection {
+                        let hash: String = sqlx::query_scalar("SELECT content_hash FROM documents WHERE id = ?")
+                            .bind(id.0)
+                            .fetch_one(&mut *tx)
+                            .await?;
+                        refuse_duplicate(&mut *tx, id, collection, &hash).await?;
+                    }
+                    let metadata = patch.metadata.as_ref().map(to_json).transpose()?;
+                    sqlx::query(
+                        "UPDATE documents SET title = coalesce(?, title), title_given = title_given OR ?, \
              metadata = coalesce(?, metadata), collection = coalesce(?, collection), updated_at = ? WHERE id = ?",
-        )
-        .bind(&patch.title)
-        .bind(patch.title.is_some())
-        .bind(metadata)
-        .bind(&patch.collection)
-        .bind(now_ms())
-        .bind(id.0)
-        .execute(&mut *tx)
-        .await?;
-        let after = read_document(&mut tx, id).await?;
-        if (&before.title, &before.collection) != (&after.title, &after.collection) {
-            log_change(&mut tx, id).await?;
-        }
-        tx.commit().await?;
-        Ok(after)
+                    )
+                    .bind(&patch.title)
+                    .bind(patch.title.is_some())
+                    .bind(metadata)
+                    .bind(&patch.collection)
+                    .bind(now_ms())
+                    .bind(id.0)
+                    .execute(&mut *tx)
+                    .await?;
+                    let after = read_document(&mut *tx, id).await?;
+                    if (&before.title, &before.collection) != (&after.title, &after.collection) {
+                        log_change(&mut *tx, id).await?;
+                    }
+                    Ok(after)
+                })
+            })
+            .await
     }
 
     async fn retry_document(&self, id: DocumentId) -> Result<Document, StoreError> {
-        let mut tx = self.begin().await?;
-        if read_document(&mut tx, id).await?.status != DocumentStatus::Failed {
-            return Err(StoreError::DocumentNotFailed);
-        }
-        sqlx::query(
-            "UPDATE documents SET status = ?, error_code = NULL, error_message = NULL, change_seq = NULL, \
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    if read_document(&mut *tx, id).await?.status != DocumentStatus::Failed {
+                        return Err(StoreError::DocumentNotFailed);
+                    }
+                    sqlx::query(
+                        "UPDATE documents SET status = ?, error_code = NULL, error_message = NULL, change_seq = NULL, \
              updated_at = ? WHERE id = ?",
-        )
-        .bind(DocumentStatus::Queued.as_str())
-        .bind(now_ms())
-        .bind(id.0)
-        .execute(&mut *tx)
-        .await?;
-        let document = read_document(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok(document)
+                    )
+                    .bind(DocumentStatus::Queued.as_str())
+                    .bind(now_ms())
+                    .bind(id.0)
+                    .execute(&mut *tx)
+                    .await?;
+                    let document = read_document(&mut *tx, id).await?;
+                    Ok(document)
+                })
+            })
+            .await
     }
 
     async fn delete_document(&self, id: DocumentId) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let deleted = sqlx::query("DELETE FROM documents WHERE id = ?").bind(id.0).execute(&mut *tx).await?;
-        if deleted.rows_affected() == 0 {
-            return Err(StoreError::DocumentNotFound);
-        }
-        log_change(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok(())
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let deleted =
+                        sqlx::query("DELETE FROM documents WHERE id = ?").bind(id.0).execute(&mut *tx).await?;
+                    if deleted.rows_affected() == 0 {
+                        return Err(StoreError::DocumentNotFound);
+                    }
+                    log_change(&mut *tx, id).await?;
+                    Ok(())
+                })
+            })
+            .await
     }
 
     async fn claim_document(&self) -> Result<Option<Claimed>, StoreError> {
-        let mut tx = self.begin().await?;
-        let row: Option<ClaimedRow> = sqlx::query_as(
-            "SELECT documents.id, originals.content, documents.content_hash, documents.file_name, \
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let row: Option<ClaimedRow> = sqlx::query_as(
+                        "SELECT documents.id, originals.content, documents.content_hash, documents.file_name, \
              documents.media_type FROM documents JOIN originals ON originals.document_id = documents.id \
              WHERE documents.status = ? ORDER BY documents.id LIMIT 1",
-        )
-        .bind(DocumentStatus::Queued.as_str())
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        sqlx::query("UPDATE documents SET status = ?, change_seq = NULL, updated_at = ? WHERE id = ?")
-            .bind(DocumentStatus::Processing.as_str())
-            .bind(now_ms())
-            .bind(row.id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(Some(Claimed {
-            id: DocumentId(row.id),
-            bytes: Bytes::from(row.content),
-            hash: row.content_hash,
-            file_name: row.file_name,
-            media_type: row.media_type,
-        }))
+                    )
+                    .bind(DocumentStatus::Queued.as_str())
+                    .fetch_optional(&mut *tx)
+                    .await?;
+                    let Some(row) = row else { return Ok(None) };
+                    sqlx::query("UPDATE documents SET status = ?, change_seq = NULL, updated_at = ? WHERE id = ?")
+                        .bind(DocumentStatus::Processing.as_str())
+                        .bind(now_ms())
+                        .bind(row.id)
+                        .execute(&mut *tx)
+                        .await?;
+                    Ok(Some(Claimed {
+                        id: DocumentId(row.id),
+                        bytes: Bytes::from(row.content),
+                        hash: row.content_hash,
+                        file_name: row.file_name,
+                        media_type: row.media_type,
+                    }))
+                })
+            })
+            .await
     }
 
     async fn release_claims(&self) -> Result<u64, StoreError> {
         // Extracted documents (with `change_seq`) only wait for the index, which follows the log by itself.
-        let released = sqlx::query("UPDATE documents SET status = ? WHERE status = ? AND change_seq IS NULL")
-            .bind(DocumentStatus::Queued.as_str())
-            .bind(DocumentStatus::Processing.as_str())
-            .execute(&self.writer)
-            .await?;
-        Ok(released.rows_affected())
+        self.writer
+            .write(|tx| {
+                Box::pin(async move {
+                    let released =
+                        sqlx::query("UPDATE documents SET status = ? WHERE status = ? AND change_seq IS NULL")
+                            .bind(DocumentStatus::Queued.as_str())
+                            .bind(DocumentStatus::Processing.as_str())
+                            .execute(tx)
+                            .await?;
+                    Ok(released.rows_affected())
+                })
+            })
+            .await
     }
 
     async fn keep_extraction(&self, claimed: &Claimed, found: ExtractedDocument) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        if !still_claimed(&mut tx, claimed).await? {
-            return Ok(());
-        }
-        drop_text(&mut tx, claimed.id).await?;
-        sqlx::query("INSERT INTO texts (document_id, text) VALUES (?, ?)")
-            .bind(claimed.id.0)
-            .bind(&found.text)
-            .execute(&mut *tx)
-            .await?;
-        for passage in &found.passages {
-            sqlx::query(concat!("INSERT INTO passages (", passage_columns!(), ") VALUES (?, ?, ?, ?, ?, ?, ?)"))
-                .bind(claimed.id.0)
-                .bind(i64::from(passage.id.ordinal))
-                .bind(&passage.text)
-                .bind(to_i64(passage.start))
-                .bind(to_i64(passage.end))
-                .bind(passage.page.map(i64::from))
-                .bind(&passage.heading)
-                .execute(&mut *tx)
-                .await?;
-        }
-        let seq = log_change(&mut tx, claimed.id).await?;
-        sqlx::query(
-            "UPDATE documents SET title = CASE WHEN title_given THEN title ELSE coalesce(?, title) END, \
+        let claimed = claimed.clone();
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    if !still_claimed(&mut *tx, &claimed).await? {
+                        return Ok(());
+                    }
+                    drop_text(&mut *tx, claimed.id).await?;
+                    sqlx::query("INSERT INTO texts (document_id, text) VALUES (?, ?)")
+                        .bind(claimed.id.0)
+                        .bind(&found.text)
+                        .execute(&mut *tx)
+                        .await?;
+                    for passage in &found.passages {
+                        sqlx::query(concat!(
+                            "INSERT INTO passages (",
+                            passage_columns!(),
+                            ") VALUES (?, ?, ?, ?, ?, ?, ?)"
+                        ))
+                        .bind(claimed.id.0)
+                        .bind(i64::from(passage.id.ordinal))
+                        .bind(&passage.text)
+                        .bind(to_i64(passage.start))
+                        .bind(to_i64(passage.end))
+                        .bind(passage.page.map(i64::from))
+                        .bind(&passage.heading)
+                        .execute(&mut *tx)
+                        .await?;
+                    }
+                    let seq = log_change(&mut *tx, claimed.id).await?;
+                    sqlx::query(
+                        "UPDATE documents SET title = CASE WHEN title_given THEN title ELSE coalesce(?, title) END, \
              media_type = ?, language = ?, passages = ?, change_seq = ?, updated_at = ? WHERE id = ?",
-        )
-        .bind(&found.title)
-        .bind(&found.media_type)
-        .bind(&found.language)
-        .bind(to_i64(found.passages.len()))
-        .bind(seq)
-        .bind(now_ms())
-        .bind(claimed.id.0)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(())
+                    )
+                    .bind(&found.title)
+                    .bind(&found.media_type)
+                    .bind(&found.language)
+                    .bind(to_i64(found.passages.len()))
+                    .bind(seq)
+                    .bind(now_ms())
+                    .bind(claimed.id.0)
+                    .execute(&mut *tx)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
     }
 
     async fn fail_document(&self, claimed: &Claimed, problem: Problem) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        if !still_claimed(&mut tx, claimed).await? {
-            return Ok(());
-        }
-        // A failed document is not searchable: what an earlier content left in the index goes.
-        if drop_text(&mut tx, claimed.id).await? {
-            log_change(&mut tx, claimed.id).await?;
-        }
-        sqlx::query(
+        let claimed = claimed.clone();
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    if !still_claimed(&mut *tx, &claimed).await? {
+                        return Ok(());
+                    }
+                    // A failed document is not searchable: what an earlier content left in the index goes.
+                    if drop_text(&mut *tx, claimed.id).await? {
+                        log_change(&mut *tx, claimed.id).await?;
+                    }
+                    sqlx::query(
             "UPDATE documents SET status = ?, error_code = ?, error_message = ?, passages = 0, language = NULL, \
              change_seq = NULL, updated_at = ? WHERE id = ?",
         )
@@ -404,8 +448,10 @@ impl DocumentStore for SqliteStore {
         .bind(claimed.id.0)
         .execute(&mut *tx)
         .await?;
-        tx.commit().await?;
-        Ok(())
+                    Ok(())
+                })
+            })
+            .await
     }
 
     async fn known_documents(&self, ids: &[DocumentId]) -> Result<Vec<KnownDocument>, StoreError> {

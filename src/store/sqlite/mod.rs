@@ -1,26 +1,28 @@
 //! The ground state in one SQLite file.
 //!
-//! Writes go through a single connection, so that none ever meets a busy database; reads go through a pool beside
-//! it (write-ahead logging lets them go on during a write). Every commit reaches the disk before it is acknowledged.
+//! Writes go through a single connection ([`writer`]), so that none ever meets a busy database; reads go through a pool
+//! beside it (write-ahead logging lets them go on during a write). Every write reaches the disk before it is
+//! acknowledged.
 
 mod changes;
 mod documents;
 mod questions;
 mod usage;
+mod writer;
 
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, Transaction};
 use time::OffsetDateTime;
 
+use self::writer::Writer;
 use super::{Store, StoreError};
 
 /// The ground state in one SQLite file.
 pub struct SqliteStore {
-    writer: SqlitePool,
+    writer: Writer,
     readers: SqlitePool,
 }
 
@@ -49,14 +51,13 @@ impl SqliteStore {
             .run(&writer)
             .await
             .map_err(|error| StoreError::Unavailable(format!("cannot bring the database up to date: {error}")))?;
-        let readers = SqlitePoolOptions::new().max_connections(8).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers })
-    }
-
-    /// Begins a transaction that already holds the write lock: one that reads first and writes later could
-    /// otherwise find that the database changed in between.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        // A file does not go away between two queries as a server does.
+        let readers = SqlitePoolOptions::new()
+            .max_connections(8)
+            .test_before_acquire(false)
+            .connect_with(options.read_only(true))
+            .await?;
+        Ok(Self { writer: Writer::start(writer), readers })
     }
 }
 
@@ -64,9 +65,8 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn check(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.readers).await?;
-        // Taking the write lock and giving it back shows a read-only or vanished file without changing it.
-        self.begin().await?.rollback().await?;
-        Ok(())
+        // Taking the write lock shows a read-only or vanished file without changing it.
+        self.writer.write(|_| Box::pin(async { Ok(()) })).await
     }
 }
 

@@ -11,15 +11,19 @@ use crate::store::{Listed, Page, QuestionStore, StoreError};
 #[async_trait]
 impl QuestionStore for SqliteStore {
     async fn add_question(&self, record: &QuestionRecord) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO questions (id, status, conversation_id, record, created_at) VALUES (?, ?, ?, ?, ?)")
-            .bind(record.id.0)
-            .bind(record.status.as_str())
-            .bind(&record.conversation_id)
-            .bind(to_json(record)?)
-            .bind(to_ms(record.created_at))
-            .execute(&self.writer)
-            .await?;
-        Ok(())
+        let (id, status, json) = (record.id, record.status, to_json(record)?);
+        let (conversation_id, created_at) = (record.conversation_id.clone(), to_ms(record.created_at));
+        self.writer.write(move |tx| Box::pin(async move {
+            sqlx::query("INSERT INTO questions (id, status, conversation_id, record, created_at) VALUES (?, ?, ?, ?, ?)")
+                .bind(id.0)
+                .bind(status.as_str())
+                .bind(conversation_id)
+                .bind(json)
+                .bind(created_at)
+                .execute(tx)
+                .await?;
+            Ok(())
+        })).await
     }
 
     async fn keep_analysis(
@@ -30,32 +34,37 @@ impl QuestionStore for SqliteStore {
         cache_key: Option<&str>,
     ) -> Result<(), StoreError> {
         let json = to_json(analysis)?;
-        let mut tx = self.begin().await?;
-        // Both inserts choose from a table that the thing must still be in: a question or document that was deleted
-        // meanwhile gets nothing new.
-        sqlx::query(
-            "INSERT OR REPLACE INTO question_analyses (question_id, rank, analysis) \
+        let (document_id, cache_key) = (analysis.document_id, cache_key.map(str::to_owned));
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    // Both inserts choose from a table that the thing must still be in: a question or document that was deleted
+                    // meanwhile gets nothing new.
+                    sqlx::query(
+                        "INSERT OR REPLACE INTO question_analyses (question_id, rank, analysis) \
              SELECT id, ?, ? FROM questions WHERE id = ?",
-        )
-        .bind(i64::from(rank))
-        .bind(&json)
-        .bind(id.0)
-        .execute(&mut *tx)
-        .await?;
-        if let Some(key) = cache_key {
-            sqlx::query(
-                "INSERT OR REPLACE INTO cached_analyses (cache_key, document_id, analysis, created_at) \
+                    )
+                    .bind(i64::from(rank))
+                    .bind(&json)
+                    .bind(id.0)
+                    .execute(&mut *tx)
+                    .await?;
+                    if let Some(key) = cache_key {
+                        sqlx::query(
+                            "INSERT OR REPLACE INTO cached_analyses (cache_key, document_id, analysis, created_at) \
                  SELECT ?, id, ?, ? FROM documents WHERE id = ?",
-            )
-            .bind(key)
-            .bind(&json)
-            .bind(now_ms())
-            .bind(analysis.document_id.0)
-            .execute(&mut *tx)
-            .await?;
-        }
-        tx.commit().await?;
-        Ok(())
+                        )
+                        .bind(key)
+                        .bind(&json)
+                        .bind(now_ms())
+                        .bind(document_id.0)
+                        .execute(&mut *tx)
+                        .await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
     }
 
     async fn cached_analysis(&self, cache_key: &str) -> Result<Option<Analysis>, StoreError> {
@@ -67,17 +76,25 @@ impl QuestionStore for SqliteStore {
     }
 
     async fn finish_question(&self, record: &QuestionRecord) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        sqlx::query("UPDATE questions SET status = ?, record = ? WHERE id = ?")
-            .bind(record.status.as_str())
-            .bind(to_json(record)?)
-            .bind(record.id.0)
-            .execute(&mut *tx)
-            .await?;
-        // The record holds them from now on.
-        sqlx::query("DELETE FROM question_analyses WHERE question_id = ?").bind(record.id.0).execute(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(())
+        let (id, status, json) = (record.id, record.status, to_json(record)?);
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    sqlx::query("UPDATE questions SET status = ?, record = ? WHERE id = ?")
+                        .bind(status.as_str())
+                        .bind(json)
+                        .bind(id.0)
+                        .execute(&mut *tx)
+                        .await?;
+                    // The record holds them from now on.
+                    sqlx::query("DELETE FROM question_analyses WHERE question_id = ?")
+                        .bind(id.0)
+                        .execute(&mut *tx)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
     }
 
     async fn question(&self, id: QuestionId) -> Result<QuestionRecord, StoreError> {
@@ -118,7 +135,13 @@ impl QuestionStore for SqliteStore {
     }
 
     async fn delete_question(&self, id: QuestionId) -> Result<(), StoreError> {
-        let deleted = sqlx::query("DELETE FROM questions WHERE id = ?").bind(id.0).execute(&self.writer).await?;
-        if deleted.rows_affected() == 0 { Err(StoreError::QuestionNotFound) } else { Ok(()) }
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let deleted = sqlx::query("DELETE FROM questions WHERE id = ?").bind(id.0).execute(tx).await?;
+                    if deleted.rows_affected() == 0 { Err(StoreError::QuestionNotFound) } else { Ok(()) }
+                })
+            })
+            .await
     }
 }

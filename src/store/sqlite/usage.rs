@@ -39,9 +39,12 @@ impl TryFrom<UsageRow> for DailyUsage {
 #[async_trait]
 impl UsageStore for SqliteStore {
     async fn keep_calls(&self, calls: &[StoredCall]) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        for call in calls {
-            sqlx::query(
+        let calls = calls.to_vec();
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    for call in calls {
+                        sqlx::query(
                 "INSERT INTO upstream_calls (at, purpose, model, prompt_tokens, completion_tokens, estimated, \
                  cost_usd, cost_jpy, latency_ms, attempts, outcome) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
@@ -58,9 +61,11 @@ impl UsageStore for SqliteStore {
             .bind(&call.outcome)
             .execute(&mut *tx)
             .await?;
-        }
-        tx.commit().await?;
-        Ok(())
+                    }
+                    Ok(())
+                })
+            })
+            .await
     }
 
     async fn usage_since(&self, since: OffsetDateTime) -> Result<Vec<DailyUsage>, StoreError> {

@@ -1,0 +1,123 @@
+//! Group commit: one task owns the writing connection and puts what waits into one transaction, so that many small
+//! writes share the one wait for the disk that each would need alone. A write that fails is undone by itself.
+
+use futures_util::future::BoxFuture;
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::store::StoreError;
+
+/// Writes of one transaction at the most: more would let the first wait too long for the last.
+const GROUP: usize = 64;
+
+/// Writes that may wait.
+const QUEUE: usize = 1_024;
+
+/// Hands writes to the task that makes them.
+#[derive(Clone)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Box<dyn Write>>,
+}
+
+impl Writer {
+    /// Starts the task on a pool of one connection; it ends with the last `Writer`.
+    pub(super) fn start(connection: SqlitePool) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        tokio::spawn(run(connection, waiting));
+        Self { queue }
+    }
+
+    /// Does some work within a transaction; returns when it is on the disk, or undone. Once handed over, the work is
+    /// done even if nobody waits for it any more.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (reply, outcome) = oneshot::channel();
+        let write = Box::new(Typed { work: Some(work), outcome: None, reply });
+        self.queue.send(write).await.map_err(|_| closed())?;
+        outcome.await.map_err(|_| closed())?
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the database is closed".to_owned())
+}
+
+/// A write of any result.
+trait Write: Send {
+    /// Does the work; whether it succeeded.
+    fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, bool>;
+
+    /// Tells who waits what became of it; `failed` where the transaction as a whole did not reach the disk.
+    fn reply(self: Box<Self>, failed: Option<&sqlx::Error>);
+}
+
+struct Typed<T, F> {
+    work: Option<F>,
+    outcome: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Write for Typed<T, F>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+{
+    fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let Some(work) = self.work.take() else { return false };
+            let outcome = work(connection).await;
+            let succeeded = outcome.is_ok();
+            self.outcome = Some(outcome);
+            succeeded
+        })
+    }
+
+    fn reply(self: Box<Self>, failed: Option<&sqlx::Error>) {
+        let outcome = match (self.outcome, failed) {
+            // What failed by itself says why best.
+            (Some(Err(error)), _) => Err(error),
+            (_, Some(error)) => Err(StoreError::Unavailable(error.to_string())),
+            (Some(Ok(value)), None) => Ok(value),
+            (None, None) => Err(closed()),
+        };
+        // Nobody waits any more: the work is done all the same.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+async fn run(pool: SqlitePool, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while waiting.recv_many(&mut group, GROUP).await > 0 {
+        let failed = commit(&pool, &mut group).await.err();
+        for write in group.drain(..) {
+            write.reply(failed.as_ref());
+        }
+    }
+    pool.close().await;
+}
+
+/// Runs a group in one transaction. `BEGIN IMMEDIATE`, since a transaction that reads first and writes later could
+/// otherwise find that the database changed in between.
+async fn commit(pool: &SqlitePool, group: &mut [Box<dyn Write>]) -> Result<(), sqlx::Error> {
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let alone = group.len() == 1;
+    for write in group {
+        if alone {
+            if !write.run(&mut transaction).await {
+                transaction.rollback().await?;
+                return Ok(());
+            }
+        } else {
+            sqlx::query("SAVEPOINT one").execute(&mut *transaction).await?;
+            if !write.run(&mut transaction).await {
+                sqlx::query("ROLLBACK TO one").execute(&mut *transaction).await?;
+            }
+            sqlx::query("RELEASE one").execute(&mut *transaction).await?;
+        }
+    }
+    transaction.commit().await
+}
