@@ -1,5 +1,6 @@
 //! Documents in SQLite.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -455,42 +456,50 @@ impl DocumentStore for SqliteStore {
     }
 
     async fn known_documents(&self, ids: &[DocumentId]) -> Result<Vec<KnownDocument>, StoreError> {
-        let mut tx = self.readers.begin().await?;
-        let mut known = Vec::with_capacity(ids.len());
-        for id in ids {
-            let row: Option<(String, String, String)> = sqlx::query_as(
-                "SELECT title, collection, content_hash FROM documents \
-                 WHERE id = ? AND EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id)",
-            )
-            .bind(id.0)
-            .fetch_optional(&mut *tx)
-            .await?;
-            known.extend(row.map(|(title, collection, content_hash)| KnownDocument {
-                id: *id,
-                title,
-                collection,
-                content_hash,
-            }));
+        if ids.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(known)
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT id, title, collection, content_hash FROM documents \
+             WHERE EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id) AND id IN (",
+        );
+        let mut list = query.separated(", ");
+        for id in ids {
+            list.push_bind(id.0);
+        }
+        query.push(")");
+        let rows: Vec<(Uuid, String, String, String)> = query.build_query_as().fetch_all(&self.readers).await?;
+        let mut known: HashMap<Uuid, KnownDocument> = rows
+            .into_iter()
+            .map(|(id, title, collection, content_hash)| {
+                (id, KnownDocument { id: DocumentId(id), title, collection, content_hash })
+            })
+            .collect();
+        Ok(ids.iter().filter_map(|id| known.remove(&id.0)).collect())
     }
 
     async fn passages(&self, ids: &[PassageId]) -> Result<Vec<Passage>, StoreError> {
-        let mut tx = self.readers.begin().await?;
-        let mut passages = Vec::with_capacity(ids.len());
-        for id in ids {
-            let row: Option<PassageRow> = sqlx::query_as(concat!(
-                "SELECT ",
-                passage_columns!(),
-                " FROM passages WHERE document_id = ? AND ordinal = ?"
-            ))
-            .bind(id.document_id.0)
-            .bind(i64::from(id.ordinal))
-            .fetch_optional(&mut *tx)
-            .await?;
-            passages.extend(row.map(Passage::try_from).transpose()?);
+        if ids.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(passages)
+        let mut query = QueryBuilder::<Sqlite>::new(concat!(
+            "SELECT ",
+            passage_columns!(),
+            " FROM passages WHERE (document_id, ordinal) IN (VALUES "
+        ));
+        let mut list = query.separated(", ");
+        for id in ids {
+            list.push("(").push_bind_unseparated(id.document_id.0);
+            list.push_bind(i64::from(id.ordinal)).push_unseparated(")");
+        }
+        query.push(")");
+        let rows: Vec<PassageRow> = query.build_query_as().fetch_all(&self.readers).await?;
+        let mut found: HashMap<PassageId, Passage> = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let passage = Passage::try_from(row)?;
+            found.insert(passage.id, passage);
+        }
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
     }
 
     async fn passage_range(&self, id: DocumentId, ordinals: Range<u32>) -> Result<Vec<Passage>, StoreError> {
