@@ -1,10 +1,12 @@
 //! `make bench`: both flows of the whole server, each beside something to compare it with, since a busy machine makes
-//! bare figures worthless. Prints one table; nothing here can fail for being slow.
+//! bare figures worthless. Prints one table; nothing here can fail for being slow. `cargo bench --bench flows -- load`
+//! runs one part of `ingest`, `question` and `load`.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on should stop at once")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dokkai::config::{Config, gather};
@@ -12,22 +14,33 @@ use dokkai::model::{DocumentId, Passage, PassageId};
 use dokkai::search::tantivy::TantivySearch;
 use dokkai::search::{Change, DocumentState, IndexedDocument, Search};
 use dokkai::server::{self, Running};
-use dokkai::simulate::{Options, Simulator};
+use dokkai::simulate::protocol::{self, ChatRequest};
+use dokkai::simulate::{self, Options, Simulator};
 use serde_json::{Value, json};
+
+// As the program does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const DOCUMENTS: usize = 1_000;
 const SEARCHES: usize = 300;
 const ANALYSIS: Duration = Duration::from_millis(300);
-const LOAD_QUESTIONS: usize = 400;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let only = std::env::args().nth(1).filter(|name| !name.starts_with('-')).unwrap_or_default();
     runtime.block_on(async {
         println!("{:<52} {:>12}  beside it", "what", "figure");
         let texts: Vec<String> = (0..DOCUMENTS).map(text).collect();
-        ingest_and_search(&texts).await;
-        question(&texts).await;
-        load(&texts).await;
+        if "ingest".contains(&only) {
+            ingest_and_search(&texts).await;
+        }
+        if "question".contains(&only) {
+            question(&texts).await;
+        }
+        if "load".contains(&only) {
+            load(&texts).await;
+        }
     });
 }
 
@@ -203,44 +216,135 @@ async fn question(texts: &[String]) {
     server.running.stop().await;
 }
 
-/// Questions a second with 50 clients, beside what the limit of calls in flight allows at that latency.
+/// Questions a second with many clients, 5 documents each, beside a bare client that makes the same calls and nothing
+/// else; and what one question alone costs over the bare calls.
 async fn load(texts: &[String]) {
-    const CLIENTS: usize = 50;
-    const LATENCY: Duration = Duration::from_millis(45);
-    let options = Options { latency: LATENCY, token_pause: Duration::ZERO, ..Options::default() };
-    let upstream = Simulator::start(0, options).await.unwrap();
-    let url = upstream.url();
-    let flags = ["--llm-base-url", &url, "--top-k", "3", "--llm-max-concurrent", "400", "--log", "warn"];
+    // The simulator's sensible answers cost more than all else here: this upstream says the same to everybody.
+    let upstream = simulate::server::Server::start(0, Arc::new(canned)).await.unwrap();
+    let url = format!("http://{}/v1", upstream.address());
+    let flags = ["--llm-base-url", &url, "--llm-max-concurrent", "2000", "--log", "warn"];
     let server = Arc::new(Server::start(&flags).await);
-    server.add(&texts[..100]).await;
-    let begun = Instant::now();
-    let mut clients = tokio::task::JoinSet::new();
-    for client in 0..CLIENTS {
-        let server = Arc::clone(&server);
-        clients.spawn(async move {
-            let mut times = Vec::new();
-            for n in 0..LOAD_QUESTIONS / CLIENTS {
-                let question = format!("番号{} 料金の支払期限 payment deadline", client * 1_000 + n);
-                let begun = Instant::now();
+    server.add(&texts[..200]).await;
+    let bare = Arc::new(Bare::new(&url, &texts[..5]));
+    let number = Arc::new(AtomicUsize::new(0));
+    for clients in [1, 50, 200] {
+        let questions = clients * 8 + 40;
+        let asked = Arc::clone(&server);
+        let counter = Arc::clone(&number);
+        let dokkai = drive(clients, questions, move || {
+            let (server, n) = (Arc::clone(&asked), counter.fetch_add(1, Ordering::Relaxed));
+            async move {
+                let question = format!("料金の支払期限 payment deadline {n}");
                 let record = server.ask(&json!({"question": question})).await;
+                assert_eq!(record["coverage"]["retrieved"], 5, "{record}");
                 assert_ne!(record["status"], "failed", "{record}");
+            }
+        })
+        .await;
+        let calls = Arc::clone(&bare);
+        let plain = drive(clients, questions, move || {
+            let bare = Arc::clone(&calls);
+            async move { bare.question().await }
+        })
+        .await;
+        row(
+            &format!("load: questions a second, {clients} clients, 5 documents"),
+            &format!("{:.0}", dokkai.a_second),
+            &format!("{:.2} of the bare client's {:.0}", dokkai.a_second / plain.a_second, plain.a_second),
+        );
+        row(
+            &format!("load: median answer, {clients} clients"),
+            &format!("{:.1} ms", ms(dokkai.median)),
+            &format!("the bare client's {:.1} ms; two calls {:.0} ms", ms(plain.median), ms(CALL * 2)),
+        );
+    }
+}
+
+fn canned(request: simulate::server::Request) -> simulate::server::Reply {
+    let Some(chat) = ChatRequest::read(&request.body) else { return simulate::other(&request) };
+    let mut reply = if chat.stream {
+        let tokens = ["支払期限は", "番号で", "確認します", " [1]", "[2]", "。"];
+        protocol::streamed(&chat, &tokens, Duration::ZERO)
+    } else {
+        let analysis = json!({
+            "relevance_score": 0.9,
+            "summary": "支払期限は番号で確認します。",
+            "key_points": ["番号で確認する"],
+            "evidence": ["については第1条により", "については第2条により", "については第3条により"],
+        });
+        protocol::whole(&chat, &analysis.to_string())
+    };
+    reply.delay = CALL;
+    reply
+}
+
+/// Latency of each simulated call under load.
+const CALL: Duration = Duration::from_millis(50);
+
+struct Load {
+    a_second: f64,
+    median: Duration,
+}
+
+/// Lets `clients` ask one after another until `questions` are answered.
+async fn drive<F, A>(clients: usize, questions: usize, ask: F) -> Load
+where
+    F: Fn() -> A + Clone + Send + 'static,
+    A: Future<Output = ()> + Send,
+{
+    let left = Arc::new(AtomicUsize::new(questions));
+    let begun = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..clients {
+        let (left, ask) = (Arc::clone(&left), ask.clone());
+        tasks.spawn(async move {
+            let mut times = Vec::new();
+            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                let begun = Instant::now();
+                ask().await;
                 times.push(begun.elapsed());
             }
             times
         });
     }
-    let mut times: Vec<Duration> = clients.join_all().await.concat();
-    let a_second = LOAD_QUESTIONS as f64 / begun.elapsed().as_secs_f64();
-    row(
-        "load: questions a second, 50 clients, 3 documents each",
-        &format!("{a_second:.0}"),
-        &format!("{:.0} calls a second at 45 ms each", a_second * 4.0),
-    );
-    row(
-        "load: median, 99th percentile of an answer",
-        &format!("{:.0}, {:.0} ms", ms(percentile(&mut times, 0.5)), ms(percentile(&mut times, 0.99))),
-        &format!("the two calls that must follow each other take {:.0} ms", ms(LATENCY * 2)),
-    );
+    let mut times: Vec<Duration> = tasks.join_all().await.concat();
+    let a_second = questions as f64 / begun.elapsed().as_secs_f64();
+    Load { a_second, median: percentile(&mut times, 0.5) }
+}
+
+/// A client that makes a question's calls and nothing else.
+struct Bare {
+    http: reqwest::Client,
+    url: String,
+    analyses: Vec<Value>,
+    synthesis: Value,
+}
+
+impl Bare {
+    fn new(url: &str, texts: &[String]) -> Self {
+        let question = "<question>\n料金の支払期限 payment deadline\n</question>";
+        let body = |model: &str, content: String, stream: bool| json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": content}]});
+        let analysis = |text: &String| {
+            body("deepseek-v3.2", format!("<document title=\"t\">\n{text}\n</document>\n{question}"), false)
+        };
+        let sources =
+            (1..=15).map(|n| format!("[{n}] \"料金の支払期限については第{n}条で確認します。\"\n")).collect::<String>();
+        Self {
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            url: format!("{url}/chat/completions"),
+            analyses: texts.iter().map(analysis).collect(),
+            synthesis: body("gpt-4.1", format!("<sources>\n{sources}</sources>\n{question}"), true),
+        }
+    }
+
+    async fn question(&self) {
+        futures_util::future::join_all(self.analyses.iter().map(|body| self.call(body))).await;
+        self.call(&self.synthesis).await;
+    }
+
+    async fn call(&self, body: &Value) {
+        self.http.post(&self.url).json(body).send().await.unwrap().bytes().await.unwrap();
+    }
 }
 
 fn percentile(times: &mut [Duration], share: f64) -> Duration {

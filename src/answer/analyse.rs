@@ -49,10 +49,15 @@ pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved]) 
     let deadline = work.analysis_deadline();
     let group = HedgeGroup::new(retrieved.len());
     let group = &group;
+    let keys: Vec<String> = retrieved.iter().map(|one| cache_key(app, work, one)).collect();
+    // A cache that cannot be read costs calls, not the analyses.
+    let mut cached = app.store.cached_analyses(&keys).await.unwrap_or_default();
+    cached.resize(retrieved.len(), None);
     let mut running: FuturesUnordered<_> = retrieved
         .iter()
+        .zip(cached)
         .enumerate()
-        .map(|(rank, one)| async move {
+        .map(|(rank, (one, cached))| async move {
             let begun = Instant::now();
             let analysis = if rank >= affordable {
                 group.skip();
@@ -61,13 +66,13 @@ pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved]) 
                 missing(one, AnalysisStatus::Failed, problem, begun.elapsed())
             } else {
                 // The call keeps to its deadline itself; this bounds everything around it.
-                tokio::time::timeout_at(deadline, one_document(app, work, one, deadline, group)).await.unwrap_or_else(
-                    |_| {
+                tokio::time::timeout_at(deadline, one_document(app, work, one, cached, deadline, group))
+                    .await
+                    .unwrap_or_else(|_| {
                         let problem =
                             Problem::new(Code::DeadlineExceeded, "not analysed before the question's deadline");
                         missing(one, AnalysisStatus::TimedOut, problem, begun.elapsed())
-                    },
-                )
+                    })
             };
             (rank, analysis)
         })
@@ -75,9 +80,9 @@ pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved]) 
     let mut finished: Vec<Option<Analysis>> = vec![None; retrieved.len()];
     while let Some((rank, analysis)) = running.next().await {
         let key = (analysis.status == AnalysisStatus::Ok || analysis.status == AnalysisStatus::Irrelevant)
-            .then(|| cache_key(app, work, &retrieved[rank]));
+            .then(|| keys[rank].as_str());
         let place = super::count(rank);
-        app.store.keep_analysis(work.record.id, place, &analysis, key.as_deref().filter(|_| !analysis.cached)).await?;
+        app.store.keep_analysis(work.record.id, place, &analysis, key.filter(|_| !analysis.cached)).await?;
         work.log.push(Event::Analysis(Box::new(analysis.clone())));
         finished[rank] = Some(analysis);
     }
@@ -128,10 +133,16 @@ fn cache_key(app: &App, work: &Work, one: &Retrieved) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn one_document(app: &App, work: &Work, one: &Retrieved, deadline: Instant, group: &Arc<HedgeGroup>) -> Analysis {
+async fn one_document(
+    app: &App,
+    work: &Work,
+    one: &Retrieved,
+    cached: Option<Analysis>,
+    deadline: Instant,
+    group: &Arc<HedgeGroup>,
+) -> Analysis {
     let begun = Instant::now();
-    // A cache that cannot be read costs a call, not the analysis.
-    if let Ok(Some(cached)) = app.store.cached_analysis(&cache_key(app, work, one)).await {
+    if let Some(cached) = cached {
         metrics::counter!("dokkai_analysis_cache_total", "outcome" => "hit").increment(1);
         group.skip();
         return Analysis {

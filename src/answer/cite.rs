@@ -152,23 +152,26 @@ fn ends_sentence(char: char) -> bool {
 /// The citations of an answer, in the order of their marks. Each is compared with the stored text once more, which
 /// may have changed or gone while the answer was made.
 pub(super) async fn citations(app: &App, marks: &BTreeSet<u32>, sources: &[Source]) -> Vec<Citation> {
-    let mut citations = Vec::with_capacity(marks.len());
-    for source in sources.iter().filter(|source| marks.contains(&source.marker)) {
-        let evidence = &source.evidence;
-        let stored = app.store.text_range(source.document_id, evidence.start..evidence.end).await;
-        citations.push(Citation {
+    let cited: Vec<&Source> = sources.iter().filter(|source| marks.contains(&source.marker)).collect();
+    let ranges: Vec<_> =
+        cited.iter().map(|source| (source.document_id, source.evidence.start..source.evidence.end)).collect();
+    // A text that cannot be read verifies nothing.
+    let stored = app.store.text_ranges(&ranges).await.unwrap_or_default();
+    let citation = |(place, source): (usize, &Source)| {
+        let Evidence { passage_id, quote, start, end, page } = source.evidence.clone();
+        Citation {
             marker: source.marker,
             document_id: source.document_id,
             title: source.title.clone(),
-            passage_id: evidence.passage_id,
-            quote: evidence.quote.clone(),
-            start: evidence.start,
-            end: evidence.end,
-            page: evidence.page,
-            verified: stored.is_ok_and(|text| text == evidence.quote),
-        });
-    }
-    citations
+            verified: stored.get(place) == Some(&quote),
+            passage_id,
+            quote,
+            start,
+            end,
+            page,
+        }
+    };
+    cited.into_iter().enumerate().map(citation).collect()
 }
 
 /// Passes an answer through as it streams, with every mark in the form `[n]` and without marks that stand for

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::app::App;
 use crate::error::Problem;
-use crate::model::{DocumentId, Passage};
+use crate::model::{DocumentId, Passage, PassageId};
 use crate::search::{DocumentHit, SearchQuery};
 use crate::store::KnownDocument;
 use crate::tokens::estimate_tokens;
@@ -58,23 +58,32 @@ pub(super) async fn retrieve(
     let hits = app.search.search(query).await?;
     let ids: Vec<DocumentId> = hits.iter().map(|hit| hit.document_id).collect();
     let known = app.store.known_documents(&ids).await?;
+    // The store's word on the collection is newer than the index's.
+    let wanted = |document: &&KnownDocument| collection.is_none_or(|collection| collection == document.collection);
+    let offered: Vec<(&DocumentHit, &KnownDocument)> = hits
+        .iter()
+        .filter_map(|hit| Some((hit, known.iter().find(|document| document.id == hit.document_id).filter(wanted)?)))
+        .take(top_k)
+        .collect();
+    let ids: Vec<DocumentId> = offered.iter().map(|(hit, _)| hit.document_id).collect();
+    let beginnings = app.store.first_passages(&ids, SHORT_DOCUMENT_PASSAGES + 1).await?;
     let mut retrieved = Vec::with_capacity(top_k);
-    for hit in hits {
-        if retrieved.len() == top_k {
-            break;
-        }
-        let Some(document) = known.iter().find(|document| document.id == hit.document_id) else { continue };
-        // The store's word on the collection is newer than the index's.
-        if collection.is_none_or(|collection| collection == document.collection) {
-            retrieved.extend(read(app, document.clone(), &hit).await?);
-        }
+    for (hit, document) in offered {
+        let of_it = |passage: &&Passage| passage.id.document_id == hit.document_id;
+        let beginning = beginnings.iter().filter(of_it).cloned().collect();
+        retrieved.extend(choose(app, document.clone(), hit, beginning).await?);
     }
+    fill(app, &mut retrieved).await?;
     Ok(retrieved)
 }
 
-/// Fetches what is worth reading of a document; `None` where the document changed under the index.
-async fn read(app: &App, document: KnownDocument, hit: &DocumentHit) -> Result<Option<Retrieved>, Problem> {
-    let beginning = app.store.passage_range(document.id, 0..SHORT_DOCUMENT_PASSAGES + 1).await?;
+/// Chooses what is worth reading of a document; `None` where the document changed under the index.
+async fn choose(
+    app: &App,
+    document: KnownDocument,
+    hit: &DocumentHit,
+    beginning: Vec<Passage>,
+) -> Result<Option<Retrieved>, Problem> {
     let tokens: u32 = beginning.iter().map(|passage| estimate_tokens(&passage.text)).sum();
     let is_short = beginning.len() <= SHORT_DOCUMENT_PASSAGES as usize && tokens <= READING_BUDGET;
     let passages = if is_short { beginning } else { best_passages(app, hit).await? };
@@ -89,10 +98,21 @@ async fn read(app: &App, document: KnownDocument, hit: &DocumentHit) -> Result<O
             _ => stretches.push(Stretch { text: String::new(), passages: vec![passage] }),
         }
     }
-    for stretch in &mut stretches {
-        stretch.text = app.store.text_range(document.id, stretch.start()..stretch.end()).await?;
-    }
     Ok(Some(Retrieved { document, score: hit.score, stretches, best }))
+}
+
+/// Fetches the exact texts of all stretches.
+async fn fill(app: &App, retrieved: &mut [Retrieved]) -> Result<(), Problem> {
+    let ranges: Vec<_> = retrieved
+        .iter()
+        .flat_map(|one| one.stretches.iter().map(|stretch| (one.document.id, stretch.start()..stretch.end())))
+        .collect();
+    let texts = app.store.text_ranges(&ranges).await?;
+    let stretches = retrieved.iter_mut().flat_map(|one| &mut one.stretches);
+    for (stretch, text) in stretches.zip(texts) {
+        stretch.text = text;
+    }
+    Ok(())
 }
 
 /// The best passages of a long document and then their neighbours, as far as the budget goes, in reading order.
@@ -101,18 +121,15 @@ async fn best_passages(app: &App, hit: &DocumentHit) -> Result<Vec<Passage>, Pro
     let neighbours: Vec<u32> =
         wanted.iter().flat_map(|ordinal| [ordinal.checked_sub(1), ordinal.checked_add(1)]).flatten().collect();
     wanted.extend(neighbours);
+    let ids: Vec<PassageId> =
+        wanted.into_iter().map(|ordinal| PassageId { document_id: hit.document_id, ordinal }).collect();
     let mut chosen = BTreeMap::new();
     let mut left = READING_BUDGET;
-    for ordinal in wanted {
-        if chosen.contains_key(&ordinal) {
-            continue;
-        }
-        for passage in app.store.passage_range(hit.document_id, ordinal..ordinal.saturating_add(1)).await? {
-            let tokens = estimate_tokens(&passage.text);
-            if tokens <= left || chosen.is_empty() {
-                left = left.saturating_sub(tokens);
-                chosen.insert(ordinal, passage);
-            }
+    for passage in app.store.passages(&ids).await? {
+        let tokens = estimate_tokens(&passage.text);
+        if tokens <= left || chosen.is_empty() {
+            left = left.saturating_sub(tokens);
+            chosen.insert(passage.id.ordinal, passage);
         }
     }
     Ok(chosen.into_values().collect())

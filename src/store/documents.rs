@@ -126,9 +126,9 @@ pub trait DocumentStore: Send + Sync {
     /// The extracted text; `None` before extraction.
     async fn text(&self, id: DocumentId) -> Result<Option<String>, StoreError>;
 
-    /// The characters from `range.start` to `range.end` of the extracted text; fewer where it is shorter, none where
-    /// there is no text.
-    async fn text_range(&self, id: DocumentId, range: Range<usize>) -> Result<String, StoreError>;
+    /// The characters of each range of the extracted texts, in the order asked; fewer where a text is shorter, none
+    /// where there is none.
+    async fn text_ranges(&self, ranges: &[(DocumentId, Range<usize>)]) -> Result<Vec<String>, StoreError>;
 
     /// The original bytes and the uploaded file's name.
     async fn original(&self, id: DocumentId) -> Result<(Bytes, Option<String>), StoreError>;
@@ -162,6 +162,9 @@ pub trait DocumentStore: Send + Sync {
 
     /// The passages that exist, in the order asked.
     async fn passages(&self, ids: &[PassageId]) -> Result<Vec<Passage>, StoreError>;
+
+    /// The first passages of several documents, at most `limit` of each, in reading order.
+    async fn first_passages(&self, ids: &[DocumentId], limit: u32) -> Result<Vec<Passage>, StoreError>;
 
     /// A stretch of a document's passages, in reading order.
     async fn passage_range(&self, id: DocumentId, ordinals: Range<u32>) -> Result<Vec<Passage>, StoreError>;

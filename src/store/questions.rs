@@ -20,8 +20,8 @@ pub trait QuestionStore: Send + Sync {
         cache_key: Option<&str>,
     ) -> Result<(), StoreError>;
 
-    /// An earlier analysis to reuse.
-    async fn cached_analysis(&self, cache_key: &str) -> Result<Option<Analysis>, StoreError>;
+    /// Earlier analyses to reuse, each where there is one, in the order asked.
+    async fn cached_analyses(&self, cache_keys: &[String]) -> Result<Vec<Option<Analysis>>, StoreError>;
 
     /// Keeps the finished record.
     async fn finish_question(&self, record: &QuestionRecord) -> Result<(), StoreError>;

@@ -128,9 +128,9 @@ async fn a_document_is_ready_only_when_the_index_has_its_change() {
     assert_eq!((document.status, document.passages), (DocumentStatus::Ready, 2));
     assert_eq!((document.title.as_str(), document.language.as_deref()), ("Found title", Some("ja")));
     assert_eq!(store.text(id).await.unwrap().as_deref(), Some("一つ。二つ。"));
-    assert_eq!(store.text_range(id, 1..4).await.unwrap(), "つ。二");
-    assert_eq!(store.text_range(id, 4..99).await.unwrap(), "つ。");
-    assert_eq!(store.text_range(id, 9..12).await.unwrap(), "");
+    let ranges = [(id, 1..4), (DocumentId::new(), 0..3), (id, 4..99), (id, 9..12)];
+    assert_eq!(store.text_ranges(&ranges).await.unwrap(), ["つ。二", "", "つ。", ""]);
+    assert_eq!(store.first_passages(&[DocumentId::new(), id], 1).await.unwrap()[0].text, "一つ。");
     let passages = store.passage_range(id, 1..9).await.unwrap();
     assert_eq!((passages[0].text.as_str(), passages[0].start, passages[0].end), ("二つ。", 3, 6));
     assert_eq!(store.passages(&[passages[0].id]).await.unwrap(), passages);
@@ -310,12 +310,16 @@ async fn cached_analyses_go_with_their_document() {
     let record = records::question("q");
     store.add_question(&record).await.unwrap();
     store.keep_analysis(record.id, 0, &analysis(id), Some("key")).await.unwrap();
-    assert_eq!(store.cached_analysis("key").await.unwrap(), Some(analysis(id)));
-    assert_eq!(store.cached_analysis("other").await.unwrap(), None);
+    assert_eq!(store.cached_analyses(&["key".to_owned()]).await.unwrap(), [Some(analysis(id))]);
+    assert_eq!(store.cached_analyses(&["other".to_owned()]).await.unwrap(), [None]);
     store.delete_document(id).await.unwrap();
-    assert_eq!(store.cached_analysis("key").await.unwrap(), None);
+    assert_eq!(store.cached_analyses(&["key".to_owned()]).await.unwrap(), [None]);
     store.keep_analysis(record.id, 0, &analysis(id), Some("key")).await.unwrap();
-    assert_eq!(store.cached_analysis("key").await.unwrap(), None, "a late analysis of a deleted document stays out");
+    assert_eq!(
+        store.cached_analyses(&["key".to_owned()]).await.unwrap(),
+        [None],
+        "a late analysis of a deleted document stays out"
+    );
 }
 
 #[tokio::test]

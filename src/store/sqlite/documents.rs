@@ -191,15 +191,30 @@ impl DocumentStore for SqliteStore {
         row.map(|(text,)| text).ok_or(StoreError::DocumentNotFound)
     }
 
-    async fn text_range(&self, id: DocumentId, range: Range<usize>) -> Result<String, StoreError> {
+    async fn text_ranges(&self, ranges: &[(DocumentId, Range<usize>)]) -> Result<Vec<String>, StoreError> {
+        if ranges.is_empty() {
+            return Ok(Vec::new());
+        }
         // SQLite counts the characters of a text from 1.
-        let text: Option<String> = sqlx::query_scalar("SELECT substr(text, ? + 1, ?) FROM texts WHERE document_id = ?")
-            .bind(to_i64(range.start))
-            .bind(to_i64(range.end.saturating_sub(range.start)))
-            .bind(id.0)
-            .fetch_optional(&self.readers)
-            .await?;
-        Ok(text.unwrap_or_default())
+        let mut query = QueryBuilder::<Sqlite>::new("WITH wanted (place, id, start, length) AS (VALUES ");
+        let mut list = query.separated(", ");
+        for (place, (id, range)) in ranges.iter().enumerate() {
+            list.push("(").push_bind_unseparated(to_i64(place));
+            list.push_bind(id.0).push_bind(to_i64(range.start));
+            list.push_bind(to_i64(range.end.saturating_sub(range.start))).push_unseparated(")");
+        }
+        query.push(
+            ") SELECT place, substr(texts.text, wanted.start + 1, wanted.length) \
+             FROM wanted JOIN texts ON texts.document_id = wanted.id",
+        );
+        let rows: Vec<(i64, String)> = query.build_query_as().fetch_all(&self.readers).await?;
+        let mut texts = vec![String::new(); ranges.len()];
+        for (place, text) in rows {
+            if let Some(slot) = texts.get_mut(from_i64::<usize>(place)?) {
+                *slot = text;
+            }
+        }
+        Ok(texts)
     }
 
     async fn original(&self, id: DocumentId) -> Result<(Bytes, Option<String>), StoreError> {
@@ -500,6 +515,22 @@ impl DocumentStore for SqliteStore {
             found.insert(passage.id, passage);
         }
         Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    async fn first_passages(&self, ids: &[DocumentId], limit: u32) -> Result<Vec<Passage>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query =
+            QueryBuilder::<Sqlite>::new(concat!("SELECT ", passage_columns!(), " FROM passages WHERE ordinal < "));
+        query.push_bind(i64::from(limit)).push(" AND document_id IN (");
+        let mut list = query.separated(", ");
+        for id in ids {
+            list.push_bind(id.0);
+        }
+        query.push(") ORDER BY document_id, ordinal");
+        let rows: Vec<PassageRow> = query.build_query_as().fetch_all(&self.readers).await?;
+        rows.into_iter().map(Passage::try_from).collect()
     }
 
     async fn passage_range(&self, id: DocumentId, ordinals: Range<u32>) -> Result<Vec<Passage>, StoreError> {

@@ -1,5 +1,7 @@
 //! Questions in SQLite.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use sqlx::{QueryBuilder, Sqlite};
 use uuid::Uuid;
@@ -36,7 +38,7 @@ impl QuestionStore for SqliteStore {
         let json = to_json(analysis)?;
         let (document_id, cache_key) = (analysis.document_id, cache_key.map(str::to_owned));
         self.writer
-            .write(move |tx| {
+            .write_loose(move |tx| {
                 Box::pin(async move {
                     // Both inserts choose from a table that the thing must still be in: a question or document that was deleted
                     // meanwhile gets nothing new.
@@ -67,18 +69,26 @@ impl QuestionStore for SqliteStore {
             .await
     }
 
-    async fn cached_analysis(&self, cache_key: &str) -> Result<Option<Analysis>, StoreError> {
-        let json: Option<String> = sqlx::query_scalar("SELECT analysis FROM cached_analyses WHERE cache_key = ?")
-            .bind(cache_key)
-            .fetch_optional(&self.readers)
-            .await?;
-        json.as_deref().map(from_json).transpose()
+    async fn cached_analyses(&self, cache_keys: &[String]) -> Result<Vec<Option<Analysis>>, StoreError> {
+        if cache_keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query =
+            QueryBuilder::<Sqlite>::new("SELECT cache_key, analysis FROM cached_analyses WHERE cache_key IN (");
+        let mut list = query.separated(", ");
+        for key in cache_keys {
+            list.push_bind(key.clone());
+        }
+        query.push(")");
+        let rows: Vec<(String, String)> = query.build_query_as().fetch_all(&self.readers).await?;
+        let found: HashMap<String, String> = rows.into_iter().collect();
+        cache_keys.iter().map(|key| found.get(key).map(|json| from_json(json)).transpose()).collect()
     }
 
     async fn finish_question(&self, record: &QuestionRecord) -> Result<(), StoreError> {
         let (id, status, json) = (record.id, record.status, to_json(record)?);
         self.writer
-            .write(move |tx| {
+            .write_loose(move |tx| {
                 Box::pin(async move {
                     sqlx::query("UPDATE questions SET status = ?, record = ? WHERE id = ?")
                         .bind(status.as_str())
@@ -136,7 +146,7 @@ impl QuestionStore for SqliteStore {
 
     async fn delete_question(&self, id: QuestionId) -> Result<(), StoreError> {
         self.writer
-            .write(move |tx| {
+            .write_loose(move |tx| {
                 Box::pin(async move {
                     let deleted = sqlx::query("DELETE FROM questions WHERE id = ?").bind(id.0).execute(tx).await?;
                     if deleted.rows_affected() == 0 { Err(StoreError::QuestionNotFound) } else { Ok(()) }

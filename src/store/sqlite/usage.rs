@@ -1,7 +1,7 @@
 //! Upstream calls in SQLite.
 
 use async_trait::async_trait;
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
 use time::OffsetDateTime;
 
 use super::{SqliteStore, from_i64, to_i64, to_ms};
@@ -39,29 +39,30 @@ impl TryFrom<UsageRow> for DailyUsage {
 #[async_trait]
 impl UsageStore for SqliteStore {
     async fn keep_calls(&self, calls: &[StoredCall]) -> Result<(), StoreError> {
-        let calls = calls.to_vec();
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO upstream_calls (at, purpose, model, prompt_tokens, completion_tokens, estimated, cost_usd, \
+             cost_jpy, latency_ms, attempts, outcome) ",
+        );
+        query.push_values(calls, |mut row, call| {
+            row.push_bind(to_ms(call.at))
+                .push_bind(call.purpose.clone())
+                .push_bind(call.model.clone())
+                .push_bind(to_i64(call.prompt_tokens))
+                .push_bind(to_i64(call.completion_tokens))
+                .push_bind(call.estimated)
+                .push_bind(call.cost_usd)
+                .push_bind(call.cost_jpy)
+                .push_bind(to_i64(call.latency_ms))
+                .push_bind(i64::from(call.attempts))
+                .push_bind(call.outcome.clone());
+        });
         self.writer
-            .write(move |tx| {
+            .write_loose(move |tx| {
                 Box::pin(async move {
-                    for call in calls {
-                        sqlx::query(
-                "INSERT INTO upstream_calls (at, purpose, model, prompt_tokens, completion_tokens, estimated, \
-                 cost_usd, cost_jpy, latency_ms, attempts, outcome) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            )
-            .bind(to_ms(call.at))
-            .bind(&call.purpose)
-            .bind(&call.model)
-            .bind(to_i64(call.prompt_tokens))
-            .bind(to_i64(call.completion_tokens))
-            .bind(call.estimated)
-            .bind(call.cost_usd)
-            .bind(call.cost_jpy)
-            .bind(to_i64(call.latency_ms))
-            .bind(i64::from(call.attempts))
-            .bind(&call.outcome)
-            .execute(&mut *tx)
-            .await?;
-                    }
+                    query.build().execute(tx).await?;
                     Ok(())
                 })
             })

@@ -35,8 +35,25 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
+        self.hand_over(work, true).await
+    }
+
+    /// The same for work that needs no undoing: one statement, or several of which each may stand alone.
+    pub(super) async fn write_loose<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.hand_over(work, false).await
+    }
+
+    async fn hand_over<T, F>(&self, work: F, undo: bool) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
         let (reply, outcome) = oneshot::channel();
-        let write = Box::new(Typed { work: Some(work), outcome: None, reply });
+        let write = Box::new(Typed { work: Some(work), undo, outcome: None, reply });
         self.queue.send(write).await.map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?
     }
@@ -51,12 +68,16 @@ trait Write: Send {
     /// Does the work; whether it succeeded.
     fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, bool>;
 
+    /// Whether what it did must be undone where it fails.
+    fn needs_undo(&self) -> bool;
+
     /// Tells who waits what became of it; `failed` where the transaction as a whole did not reach the disk.
     fn reply(self: Box<Self>, failed: Option<&sqlx::Error>);
 }
 
 struct Typed<T, F> {
     work: Option<F>,
+    undo: bool,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -74,6 +95,10 @@ where
             self.outcome = Some(outcome);
             succeeded
         })
+    }
+
+    fn needs_undo(&self) -> bool {
+        self.undo
     }
 
     fn reply(self: Box<Self>, failed: Option<&sqlx::Error>) {
@@ -106,7 +131,9 @@ async fn commit(pool: &SqlitePool, group: &mut [Box<dyn Write>]) -> Result<(), s
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     let alone = group.len() == 1;
     for write in group {
-        if alone {
+        if !write.needs_undo() {
+            write.run(&mut transaction).await;
+        } else if alone {
             if !write.run(&mut transaction).await {
                 transaction.rollback().await?;
                 return Ok(());
