@@ -18,10 +18,6 @@ use dokkai::simulate::protocol::{self, ChatRequest};
 use dokkai::simulate::{self, Options, Simulator};
 use serde_json::{Value, json};
 
-// As the program does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const DOCUMENTS: usize = 1_000;
 const SEARCHES: usize = 300;
 const ANALYSIS: Duration = Duration::from_millis(300);

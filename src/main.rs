@@ -5,10 +5,6 @@ use std::process::ExitCode;
 use dokkai::cli;
 use dokkai::ingest::extract;
 
-// Many short-lived strings on many threads: the system's allocator spends several times as long on them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Extraction starts this program again as a guarded process, which must not do anything else.
     if std::env::args_os().nth(1).is_some_and(|argument| argument == extract::WORKER_ARGUMENT) {
