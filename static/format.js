@@ -63,5 +63,6 @@ const mediaTypes = new Map([
 export function mediaType(value) {
   if (!value || value === "application/octet-stream") return "";
   const plain = value.split(";")[0].trim();
-  return mediaTypes.get(plain) ?? plain.split("/").pop();
+  const name = plain.split("/").pop().replace(/^x-/, "");
+  return mediaTypes.get(plain) ?? (name.length <= 12 ? name : "");
 }

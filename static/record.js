@@ -12,6 +12,7 @@ export class RecordView {
   #question;
   #linkTo;
   #citations = new Map();
+  #finished = false;
   #answer = "";
   #previews = 0;
   #frame = 0;
@@ -40,6 +41,7 @@ export class RecordView {
   /** Empties the answer, before its events are replayed. */
   restart() {
     this.#answer = "";
+    this.#finished = false;
     this.#markdown.clear();
     this.#text.append(this.#soon);
     this.#notes.replaceChildren();
@@ -73,7 +75,9 @@ export class RecordView {
     this.element.classList.toggle("settled", !watched);
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    this.#answer = record.answer ?? "";
+    // That nothing was found is said by its own note.
+    this.#answer = record.status === "no_evidence" ? "" : record.answer ?? "";
+    this.#finished = true;
     this.#citations = new Map((record.citations ?? []).map((citation) => [citation.marker, citation]));
     for (const analysis of record.analyses ?? []) this.sources.put(analysis);
     this.sources.close();
@@ -101,6 +105,8 @@ export class RecordView {
 
   #chip(number) {
     const citation = this.#citations.get(number);
+    // In a finished answer, a number in brackets that stands for no quote is text.
+    if (!citation && this.#finished) return `[${number}]`;
     if (!citation) return h("span", { class: "chip waiting", text: String(number) });
     const id = `quote-${(this.#previews += 1)}`;
     const preview = h("span", { class: "preview", role: "tooltip", id },
@@ -115,11 +121,15 @@ export class RecordView {
     }, String(number));
     const holder = h("span", { class: "cite" }, chip, preview);
     const hush = () => holder.classList.add("hushed");
+    const follow = () => {
+      if (holder.matches(":hover, :focus-within")) placeBeside(chip, preview);
+      else window.removeEventListener("scroll", follow, { capture: true });
+    };
     const show = () => {
       holder.classList.remove("hushed");
       placeBeside(chip, preview);
-      // It is placed in the window, so it would stay behind when what it belongs to moves.
-      window.addEventListener("scroll", hush, { once: true, capture: true, passive: true });
+      // It is placed in the window, so it would stay behind when its mark moves, as it does when the focus scrolls to it.
+      window.addEventListener("scroll", follow, { capture: true, passive: true });
     };
     holder.addEventListener("pointerenter", show);
     chip.addEventListener("focus", show);
@@ -140,7 +150,7 @@ export class RecordView {
   }
 
   #copyButton(record) {
-    if (!record.answer) return null;
+    if (!record.answer || record.status === "no_evidence") return null;
     const said = h("span", { class: "small", role: "status" });
     const button = h("button", { type: "button", text: t("answer.copy"), data: { testid: "copy" } });
     button.addEventListener("click", async () => {
@@ -204,9 +214,10 @@ function notes(record) {
   }
   if (record.status === "partial") found.push(note("part", t("answer.partial")));
   if (record.mode === "extractive" && record.status !== "failed") {
+    const plain = record.status === "no_evidence" ? "mode.extractive-none" : "mode.extractive";
     found.push(record.mode_reason
       ? note("plainly", h("strong", { text: t("mode.fallback") }), " ", explain(record.mode_reason))
-      : note("plainly", h("strong", { text: t("mode.extractive") }), " ", t("mode.extractive-how")));
+      : note("plainly", h("strong", { text: t(plain) }), " ", t("mode.extractive-how")));
   }
   return found;
 }
@@ -214,20 +225,25 @@ function notes(record) {
 function facts(record) {
   const { usage = {}, timings_ms: times = {}, models = {} } = record;
   const names = [...new Set([...(models.analysis ?? []), models.synthesis].filter(Boolean))];
+  const tokens = usage.total_tokens ?? 0;
+  const calls = usage.upstream_calls ?? 0;
   const rows = [
-    [t("facts.cost"), cost(usage.cost_usd ?? 0, usage.estimated)],
-    [t("facts.tokens"), count(usage.total_tokens ?? 0)],
-    [t("facts.calls"), count(usage.upstream_calls ?? 0)],
-    [t("facts.time"), duration(times.total ?? 0), t("facts.time-parts", {
-      retrieval: duration(times.retrieval ?? 0), analysis: duration(times.analysis ?? 0), synthesis: duration(times.synthesis ?? 0),
-    })],
-    times.first_token ? [t("facts.first"), duration(times.first_token)] : null,
-    [t("facts.models"), names.length ? names.join(", ") : t("facts.none")],
-  ].filter(Boolean);
+    [t("facts.time"), duration(times.total ?? 0), [
+      t("facts.time-parts", {
+        retrieval: duration(times.retrieval ?? 0), analysis: duration(times.analysis ?? 0), synthesis: duration(times.synthesis ?? 0),
+      }),
+      times.first_token ? t("facts.first", { time: duration(times.first_token) }) : null,
+    ]],
+    [t("facts.cost"), cost(usage.cost_usd ?? 0, usage.estimated), [
+      calls ? t("facts.calls", { n: calls }) : null, tokens ? t("facts.tokens", { n: tokens, count: count(tokens) }) : null,
+    ]],
+    [t("facts.models"), names.length ? names.join(", ") : t("facts.none"), []],
+  ];
   return [
     record.removed_marks > 0 ? h("p", { class: "small", text: t("answer.removed-marks", { n: record.removed_marks }) }) : null,
-    h("dl", { class: "facts", "aria-label": t("facts.label") }, rows.map(([name, value, more]) =>
-      h("div", {}, h("dt", { text: name }), h("dd", { text: value }), more ? h("dd", { class: "detail", text: more }) : null))),
+    h("dl", { class: "facts lines", "aria-label": t("facts.label") }, rows.map(([name, value, more]) =>
+      h("div", {}, h("dt", { text: name }), h("dd", {}, h("span", { text: value }),
+        more.filter(Boolean).map((detail) => h("span", { class: "detail", text: detail })))))),
   ];
 }
 

@@ -51,6 +51,7 @@ export const en = {
   "answer.cite": "Source {n}: {title}",
 
   "mode.extractive": "Put together from sentences of your documents, without a language model.",
+  "mode.extractive-none": "The documents were searched for the question's words, without a language model.",
   "mode.extractive-how": "Set DOKKAI_LLM_API_KEY (and, for another provider, DOKKAI_LLM_BASE_URL) and restart the server to get written answers.",
   "mode.fallback": "The language models could not be used, so these are sentences of your documents:",
 
@@ -64,10 +65,10 @@ export const en = {
   "coverage.timed-out": "{n} out of time",
 
   "facts.cost": "Cost",
-  "facts.tokens": "Tokens",
-  "facts.calls": "Model calls",
+  "facts.tokens": { one: "{count} token", other: "{count} tokens" },
+  "facts.calls": { one: "{n} model call", other: "{n} model calls" },
   "facts.time": "Time",
-  "facts.first": "First words",
+  "facts.first": "first words after {time}",
   "facts.models": "Models",
   "facts.none": "no model",
   "facts.label": "Cost and timings",

@@ -50,6 +50,7 @@ export const ja = {
   "answer.cite": "出典 {n}：{title}",
 
   "mode.extractive": "言語モデルを使わず、文書の文を抜き出したものです。",
+  "mode.extractive-none": "言語モデルを使わず、質問の言葉で文書を探しました。",
   "mode.extractive-how": "文章としての回答を得るには、DOKKAI_LLM_API_KEY（別の提供元なら DOKKAI_LLM_BASE_URL も）を設定し、サーバーを再起動してください。",
   "mode.fallback": "言語モデルを利用できなかったため、文書の文を抜き出しました。",
 
@@ -63,10 +64,10 @@ export const ja = {
   "coverage.timed-out": "時間切れ {n}",
 
   "facts.cost": "費用",
-  "facts.tokens": "トークン",
-  "facts.calls": "モデル呼び出し",
+  "facts.tokens": "{count} トークン",
+  "facts.calls": "モデル呼び出し {n} 回",
   "facts.time": "時間",
-  "facts.first": "最初の文字まで",
+  "facts.first": "最初の文字まで {time}",
   "facts.models": "モデル",
   "facts.none": "モデルなし",
   "facts.label": "費用と時間",

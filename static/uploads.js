@@ -70,7 +70,8 @@ class UploadList {
   #title = h("h2", { id: "uploads-title", text: t("upload.title") });
   #summary = h("p", { class: "upload-summary", data: { testid: "upload-summary" } });
   #bar = h("progress", { "aria-labelledby": "uploads-title", max: 1, value: 0 });
-  #list = h("ul", { class: "upload-rows" });
+  // A list that scrolls is scrolled by keys once it has the focus.
+  #list = h("ul", { class: "upload-rows", tabindex: "0", "aria-labelledby": "uploads-title" });
   #close = h("button", { type: "button", class: "plain", text: t("upload.dismiss"), onclick: dismiss, data: { testid: "uploads-dismiss" } });
 
   constructor(panel) {

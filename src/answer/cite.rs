@@ -191,6 +191,9 @@ pub(super) struct MarkFilter {
 /// Longer than any list of marks; what is longer is no mark.
 const MAX_MARK_CHARS: usize = 60;
 
+/// So many backticks open a block of code, which goes on over lines.
+const FENCE_TICKS: usize = 3;
+
 impl MarkFilter {
     /// A filter for an answer whose marks may be those given.
     pub(super) fn new(known: BTreeSet<u32>) -> Self {
@@ -232,17 +235,23 @@ impl MarkFilter {
         }
     }
 
-    /// Follows code spans and fences: a run of backticks opens one, a run of the same length closes it.
+    /// Follows code spans and fences: a run of backticks opens one, a run of the same length closes it. A span that
+    /// is still open at the end of its line never was one: a single backtick in a quote must not hide later marks.
     fn count_ticks(&mut self, char: char) {
         if char == '`' {
             self.ticks += 1;
-        } else if self.ticks > 0 {
+            return;
+        }
+        if self.ticks > 0 {
             if self.code == 0 {
                 self.code = self.ticks;
             } else if self.code == self.ticks {
                 self.code = 0;
             }
             self.ticks = 0;
+        }
+        if char == '\n' && self.code < FENCE_TICKS {
+            self.code = 0;
         }
     }
 
@@ -425,6 +434,7 @@ mod tests {
             ("a [link](x) [", "a [link](x) [", 0),
             ("see [note 1] and [1]", "see [note 1] and [1]", 0),
             ("`a[0]` and ```\nb[9]\n``` [2]", "`a[0]` and ```\nb[9]\n``` [2]", 0),
+            ("- Result`? [1]\n- `x` [9]\n- a [2]", "- Result`? [1]\n- `x`\n- a [2]", 1),
             ("a []", "a []", 0),
             ("[[1]]", "[[1]]", 0),
             ("a  b [", "a  b [", 0),

@@ -114,10 +114,11 @@ fn extract(input: &Input, format: sniff::Format) -> Result<Extracted, ExtractErr
     })
 }
 
-/// One line without surplus space; nothing where there is nothing to read. Long titles are cut at 300 characters.
+/// One line without surplus space; nothing where there is nothing to read: a filing's number is no title, and the
+/// file's name says more. Long titles are cut at 300 characters.
 fn tidy_title(title: &str) -> Option<String> {
     let line = title.split_whitespace().collect::<Vec<_>>().join(" ");
-    if !line.chars().any(char::is_alphanumeric) {
+    if !line.chars().any(char::is_alphabetic) {
         return None;
     }
     Some(text::normalise(&line).chars().take(300).collect())
