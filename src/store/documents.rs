@@ -1,13 +1,11 @@
 //! What the store does for documents: uploads, the queue, extracted texts, passages.
 
-use std::ops::Range;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Listed, Page, StoreError};
 use crate::error::Problem;
-use crate::model::{Document, DocumentId, DocumentStatus, Metadata, Passage, PassageId};
+use crate::model::{Document, DocumentId, DocumentStatus, Metadata, Passage};
 
 /// A document as it is first acknowledged.
 #[derive(Clone, Debug)]
@@ -98,19 +96,6 @@ pub struct DocumentPatch {
     pub collection: Option<String>,
 }
 
-/// What retrieval needs to know of a found document.
-#[derive(Clone, Debug)]
-pub struct KnownDocument {
-    /// Its name.
-    pub id: DocumentId,
-    /// Its title.
-    pub title: String,
-    /// The named set that it belongs to.
-    pub collection: String,
-    /// SHA-256 of its original, in hexadecimal.
-    pub content_hash: String,
-}
-
 /// Documents with all that is derived from them.
 #[async_trait]
 pub trait DocumentStore: Send + Sync {
@@ -122,13 +107,6 @@ pub trait DocumentStore: Send + Sync {
 
     /// Documents, newest first.
     async fn documents(&self, filter: DocumentFilter, page: Page<DocumentId>) -> Result<Listed<Document>, StoreError>;
-
-    /// The extracted text; `None` before extraction.
-    async fn text(&self, id: DocumentId) -> Result<Option<String>, StoreError>;
-
-    /// The characters of each range of the extracted texts, in the order asked; fewer where a text is shorter, none
-    /// where there is none.
-    async fn text_ranges(&self, ranges: &[(DocumentId, Range<usize>)]) -> Result<Vec<String>, StoreError>;
 
     /// The original bytes and the uploaded file's name.
     async fn original(&self, id: DocumentId) -> Result<(Bytes, Option<String>), StoreError>;
@@ -156,16 +134,4 @@ pub trait DocumentStore: Send + Sync {
 
     /// Marks a claimed document failed, unless it was replaced or deleted meanwhile.
     async fn fail_document(&self, claimed: &Claimed, problem: Problem) -> Result<(), StoreError>;
-
-    /// Those of the documents that exist and have text, in the order asked.
-    async fn known_documents(&self, ids: &[DocumentId]) -> Result<Vec<KnownDocument>, StoreError>;
-
-    /// The passages that exist, in the order asked.
-    async fn passages(&self, ids: &[PassageId]) -> Result<Vec<Passage>, StoreError>;
-
-    /// The first passages of several documents, at most `limit` of each, in reading order.
-    async fn first_passages(&self, ids: &[DocumentId], limit: u32) -> Result<Vec<Passage>, StoreError>;
-
-    /// A stretch of a document's passages, in reading order.
-    async fn passage_range(&self, id: DocumentId, ordinals: Range<u32>) -> Result<Vec<Passage>, StoreError>;
 }

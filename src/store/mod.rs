@@ -5,17 +5,18 @@ mod changes;
 mod documents;
 mod questions;
 mod sqlite;
+mod texts;
 mod usage;
 
 use async_trait::async_trait;
 
 pub use changes::{ChangeLog, LoggedChange, PresentDocument};
 pub use documents::{
-    Added, Claimed, Content, DocumentFilter, DocumentPatch, DocumentStore, ExtractedDocument, KnownDocument,
-    NewDocument,
+    Added, Claimed, Content, DocumentFilter, DocumentPatch, DocumentStore, ExtractedDocument, NewDocument,
 };
 pub use questions::QuestionStore;
 pub use sqlite::SqliteStore;
+pub use texts::{KnownDocument, TextStore};
 pub use usage::{DailyUsage, StoredCall, UsageStore};
 
 use crate::error::{Code, Problem};
@@ -23,7 +24,7 @@ use crate::model::DocumentId;
 
 /// The ground state. What a method has acknowledged survives a crash.
 #[async_trait]
-pub trait Store: DocumentStore + ChangeLog + QuestionStore + UsageStore {
+pub trait Store: DocumentStore + TextStore + ChangeLog + QuestionStore + UsageStore {
     /// Whether the store can be read and written.
     async fn check(&self) -> Result<(), StoreError>;
 }

@@ -44,7 +44,7 @@ fn libraries_stay_in_their_rooms() {
     check(" ::tantivy::", &["search/tantivy"]);
     // The commands are clients of a dokkai server, not of the upstream.
     check("reqwest", &["llm/", "cli/client.rs"]);
-    check("std::env::var(", &["config.rs"]);
+    check("std::env::var(", &["config/"]);
     check("StatusCode", &["http/"]);
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::documents::read_passages;
+use super::texts::read_passages;
 use super::{SqliteStore, from_i64, now_ms, to_i64};
 use crate::model::{DocumentId, DocumentStatus};
 use crate::store::{ChangeLog, LoggedChange, PresentDocument, StoreError};

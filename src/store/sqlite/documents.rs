@@ -1,19 +1,17 @@
 //! Documents in SQLite.
 
-use std::collections::HashMap;
-use std::ops::Range;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
+use super::texts::insert_passages;
 use super::{SqliteStore, corrupt, from_i64, from_json, from_ms, now_ms, to_i64, to_json};
 use crate::error::{Code, Problem};
-use crate::model::{Document, DocumentId, DocumentStatus, Passage, PassageId};
+use crate::model::{Document, DocumentId, DocumentStatus};
 use crate::store::{
-    Added, Claimed, DocumentFilter, DocumentPatch, DocumentStore, ExtractedDocument, KnownDocument, Listed,
-    NewDocument, Page, StoreError,
+    Added, Claimed, DocumentFilter, DocumentPatch, DocumentStore, ExtractedDocument, Listed, NewDocument, Page,
+    StoreError,
 };
 
 /// The columns of [`DocumentRow`], for every statement that reads documents.
@@ -77,39 +75,6 @@ struct ClaimedRow {
     content_hash: String,
     file_name: Option<String>,
     media_type: String,
-}
-
-/// The columns of [`PassageRow`].
-macro_rules! passage_columns {
-    () => {
-        "document_id, ordinal, text, start_offset, end_offset, page, heading"
-    };
-}
-
-#[derive(FromRow)]
-pub(super) struct PassageRow {
-    document_id: Uuid,
-    ordinal: i64,
-    text: String,
-    start_offset: i64,
-    end_offset: i64,
-    page: Option<i64>,
-    heading: Option<String>,
-}
-
-impl TryFrom<PassageRow> for Passage {
-    type Error = StoreError;
-
-    fn try_from(row: PassageRow) -> Result<Self, StoreError> {
-        Ok(Self {
-            id: PassageId { document_id: DocumentId(row.document_id), ordinal: from_i64(row.ordinal)? },
-            text: row.text,
-            start: from_i64(row.start_offset)?,
-            end: from_i64(row.end_offset)?,
-            page: row.page.map(from_i64).transpose()?,
-            heading: row.heading,
-        })
-    }
 }
 
 #[async_trait]
@@ -179,42 +144,6 @@ impl DocumentStore for SqliteStore {
         let rows: Vec<DocumentRow> = list.build_query_as().fetch_all(&mut *tx).await?;
         let items = rows.into_iter().map(Document::try_from).collect::<Result<_, _>>()?;
         Ok(Listed { items, total: from_i64(total)? })
-    }
-
-    async fn text(&self, id: DocumentId) -> Result<Option<String>, StoreError> {
-        let row: Option<(Option<String>,)> = sqlx::query_as(
-            "SELECT texts.text FROM documents LEFT JOIN texts ON texts.document_id = documents.id WHERE documents.id = ?",
-        )
-        .bind(id.0)
-        .fetch_optional(&self.readers)
-        .await?;
-        row.map(|(text,)| text).ok_or(StoreError::DocumentNotFound)
-    }
-
-    async fn text_ranges(&self, ranges: &[(DocumentId, Range<usize>)]) -> Result<Vec<String>, StoreError> {
-        if ranges.is_empty() {
-            return Ok(Vec::new());
-        }
-        // SQLite counts the characters of a text from 1.
-        let mut query = QueryBuilder::<Sqlite>::new("WITH wanted (place, id, start, length) AS (VALUES ");
-        let mut list = query.separated(", ");
-        for (place, (id, range)) in ranges.iter().enumerate() {
-            list.push("(").push_bind_unseparated(to_i64(place));
-            list.push_bind(id.0).push_bind(to_i64(range.start));
-            list.push_bind(to_i64(range.end.saturating_sub(range.start))).push_unseparated(")");
-        }
-        query.push(
-            ") SELECT place, substr(texts.text, wanted.start + 1, wanted.length) \
-             FROM wanted JOIN texts ON texts.document_id = wanted.id",
-        );
-        let rows: Vec<(i64, String)> = query.build_query_as().fetch_all(&self.readers).await?;
-        let mut texts = vec![String::new(); ranges.len()];
-        for (place, text) in rows {
-            if let Some(slot) = texts.get_mut(from_i64::<usize>(place)?) {
-                *slot = text;
-            }
-        }
-        Ok(texts)
     }
 
     async fn original(&self, id: DocumentId) -> Result<(Bytes, Option<String>), StoreError> {
@@ -405,22 +334,7 @@ impl DocumentStore for SqliteStore {
                         .bind(&found.text)
                         .execute(&mut *tx)
                         .await?;
-                    for passage in &found.passages {
-                        sqlx::query(concat!(
-                            "INSERT INTO passages (",
-                            passage_columns!(),
-                            ") VALUES (?, ?, ?, ?, ?, ?, ?)"
-                        ))
-                        .bind(claimed.id.0)
-                        .bind(i64::from(passage.id.ordinal))
-                        .bind(&passage.text)
-                        .bind(to_i64(passage.start))
-                        .bind(to_i64(passage.end))
-                        .bind(passage.page.map(i64::from))
-                        .bind(&passage.heading)
-                        .execute(&mut *tx)
-                        .await?;
-                    }
+                    insert_passages(&mut *tx, &found.passages).await?;
                     let seq = log_change(&mut *tx, claimed.id).await?;
                     sqlx::query(
                         "UPDATE documents SET title = CASE WHEN title_given THEN title ELSE coalesce(?, title) END, \
@@ -469,91 +383,6 @@ impl DocumentStore for SqliteStore {
             })
             .await
     }
-
-    async fn known_documents(&self, ids: &[DocumentId]) -> Result<Vec<KnownDocument>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT id, title, collection, content_hash FROM documents \
-             WHERE EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id) AND id IN (",
-        );
-        let mut list = query.separated(", ");
-        for id in ids {
-            list.push_bind(id.0);
-        }
-        query.push(")");
-        let rows: Vec<(Uuid, String, String, String)> = query.build_query_as().fetch_all(&self.readers).await?;
-        let mut known: HashMap<Uuid, KnownDocument> = rows
-            .into_iter()
-            .map(|(id, title, collection, content_hash)| {
-                (id, KnownDocument { id: DocumentId(id), title, collection, content_hash })
-            })
-            .collect();
-        Ok(ids.iter().filter_map(|id| known.remove(&id.0)).collect())
-    }
-
-    async fn passages(&self, ids: &[PassageId]) -> Result<Vec<Passage>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut query = QueryBuilder::<Sqlite>::new(concat!(
-            "SELECT ",
-            passage_columns!(),
-            " FROM passages WHERE (document_id, ordinal) IN (VALUES "
-        ));
-        let mut list = query.separated(", ");
-        for id in ids {
-            list.push("(").push_bind_unseparated(id.document_id.0);
-            list.push_bind(i64::from(id.ordinal)).push_unseparated(")");
-        }
-        query.push(")");
-        let rows: Vec<PassageRow> = query.build_query_as().fetch_all(&self.readers).await?;
-        let mut found: HashMap<PassageId, Passage> = HashMap::with_capacity(rows.len());
-        for row in rows {
-            let passage = Passage::try_from(row)?;
-            found.insert(passage.id, passage);
-        }
-        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
-    }
-
-    async fn first_passages(&self, ids: &[DocumentId], limit: u32) -> Result<Vec<Passage>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut query =
-            QueryBuilder::<Sqlite>::new(concat!("SELECT ", passage_columns!(), " FROM passages WHERE ordinal < "));
-        query.push_bind(i64::from(limit)).push(" AND document_id IN (");
-        let mut list = query.separated(", ");
-        for id in ids {
-            list.push_bind(id.0);
-        }
-        query.push(") ORDER BY document_id, ordinal");
-        let rows: Vec<PassageRow> = query.build_query_as().fetch_all(&self.readers).await?;
-        rows.into_iter().map(Passage::try_from).collect()
-    }
-
-    async fn passage_range(&self, id: DocumentId, ordinals: Range<u32>) -> Result<Vec<Passage>, StoreError> {
-        read_passages(&mut *self.readers.acquire().await?, id, ordinals).await
-    }
-}
-
-pub(super) async fn read_passages(
-    connection: &mut SqliteConnection,
-    id: DocumentId,
-    ordinals: Range<u32>,
-) -> Result<Vec<Passage>, StoreError> {
-    let rows: Vec<PassageRow> = sqlx::query_as(concat!(
-        "SELECT ",
-        passage_columns!(),
-        " FROM passages WHERE document_id = ? AND ordinal >= ? AND ordinal < ? ORDER BY ordinal"
-    ))
-    .bind(id.0)
-    .bind(i64::from(ordinals.start))
-    .bind(i64::from(ordinals.end))
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(Passage::try_from).collect()
 }
 
 async fn read_document(connection: &mut SqliteConnection, id: DocumentId) -> Result<Document, StoreError> {
