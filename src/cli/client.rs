@@ -14,6 +14,9 @@ use super::CliError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Well below the server's own limit for idle connections: one that it is about to close must not be used again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Speaks to one server.
 #[derive(Clone)]
 pub(super) struct Client {
@@ -32,8 +35,12 @@ impl Client {
     pub(super) fn new(base: &str, key: Option<String>) -> Result<Self, CliError> {
         // Another part of the process may have chosen already; either choice is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http =
-            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build().map_err(unreachable)?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(unreachable)?;
         Ok(Self { http, base: base.trim_end_matches('/').to_owned(), key })
     }
 

@@ -25,6 +25,10 @@ use crate::error::{Code, Problem};
 /// How long connections may take to end when the server stops, in seconds. Questions are waited for before that.
 const SHUTDOWN_TIMEOUT_S: u64 = 3;
 
+/// How long an idle connection stays open; longer than most clients and proxies keep theirs, so that they are the ones
+/// who close it.
+const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(75);
+
 /// Bound of JSON bodies that are not documents, in bytes.
 const JSON_LIMIT: usize = 2 * 1024 * 1024;
 
@@ -46,7 +50,7 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
             .wrap(from_fn(auth::guard))
             .wrap(from_fn(request::observe))
     });
-    let server = server.listen(listener)?.disable_signals().shutdown_timeout(SHUTDOWN_TIMEOUT_S);
+    let server = server.keep_alive(KEEP_ALIVE).listen(listener)?.disable_signals().shutdown_timeout(SHUTDOWN_TIMEOUT_S);
     Ok(server.run())
 }
 
