@@ -24,6 +24,8 @@ export function documents(main, _, query) {
 
 class DocumentsPage {
   #rows = new Map();
+  /** Ids of documents that were deleted here. */
+  #dropped = new Set();
   #cursor = null;
   #total = 0;
   #filter = { q: null, collection: null, status: null };
@@ -154,6 +156,8 @@ class DocumentsPage {
 
   /** Shows a document, in place where it is shown already; its row is made anew only where something changed. */
   #put(document, first) {
+    // A list that was on its way during a deletion still has what is gone.
+    if (this.#dropped.has(document.id)) return;
     seen(document);
     const drawn = JSON.stringify([document.title, document.status, document.error, document.updated_at, document.collection]);
     const row = this.#rows.get(document.id);
@@ -221,6 +225,7 @@ class DocumentsPage {
   }
 
   #drop(id) {
+    this.#dropped.add(id);
     const row = this.#rows.get(id);
     gone(id);
     forgetCollections();
@@ -247,7 +252,12 @@ class DocumentsPage {
     let wait = pollEvery;
     if (!document.hidden) {
       try {
+        const drops = this.#dropped.size;
         const answer = await get("/api/documents", this.#query(), this.#leaving.signal);
+        if (drops !== this.#dropped.size) {
+          this.#schedule(0);
+          return;
+        }
         const listed = new Set(answer.documents.map((document) => document.id));
         for (const document of [...answer.documents].reverse()) this.#put(document, true);
         if (answer.total !== this.#total) this.#offerCollections();

@@ -58,6 +58,39 @@ async fn dropped_files_become_ready_and_a_broken_one_says_why_not() {
     assert_eq!(app.get("/api/documents").await.json()["total"], 2, "deleted on the server, too");
 }
 
+/// A list that was asked for before a deletion and comes after it must not bring the document back.
+#[tokio::test]
+async fn a_deleted_document_does_not_come_back_with_a_list_that_was_on_its_way() {
+    let app = TestApp::start().await;
+    app.upload(&[("broken.pdf", b"%PDF-1.4 broken")]).await;
+    Visitor::default()
+        .visit(&format!("{}/#/documents", app.url), async |page| {
+            page.see("[data-testid=document][data-status=failed]").await;
+            // The next list is held back until it is let go; all are counted.
+            page.run(
+                "const fetch = window.fetch; window.lists = 0;
+                 window.fetch = async (url, options) => {
+                   const answer = await fetch(url, options);
+                   if (!/^[^?]*\\/api\\/documents(\\?|$)/.test(String(url))) return answer;
+                   window.lists += 1;
+                   if (window.lists === 1) await new Promise((go) => { window.go = go; });
+                   return answer;
+                 };",
+            )
+            .await;
+            page.press("document-retry").await;
+            page.until("window.lists === 1").await;
+            page.press("document-delete").await;
+            page.press("confirm-agree").await;
+            page.until("document.querySelectorAll('[data-testid=document]').length === 0").await;
+            page.run("window.go();").await;
+            page.until("window.lists >= 2").await;
+            page.see(&named("none")).await;
+            assert_eq!(page.value("document.querySelectorAll('[data-testid=document]').length").await, 0);
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn analyses_arrive_one_by_one_then_the_answer_streams_in_and_its_marks_open_the_quotes() {
     let fake = FakeLlm::start().await;
