@@ -183,8 +183,13 @@ struct Driver {
 }
 
 impl Driver {
-    /// Starts one on a port that it chooses itself.
+    /// Starts one on a port that it chooses itself. It wants that port on IPv4 and IPv6, and ends where another program
+    /// has taken it on one of them; the next attempt chooses another.
     fn start() -> Self {
+        (0..5).find_map(|_| Self::attempt()).expect("chromedriver names its port")
+    }
+
+    fn attempt() -> Option<Self> {
         let mut child = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -193,13 +198,15 @@ impl Driver {
             .spawn()
             .expect("chromedriver is installed (make tools)");
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut driver = Self { url: String::new(), child };
         let port = said.find_map(|line| {
             let line = line.unwrap();
             line.split_once("successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok()
-        });
+        })?;
         // The rest is read, so that it never waits for a reader.
         std::thread::spawn(move || said.for_each(drop));
-        Self { url: format!("http://127.0.0.1:{}", port.expect("chromedriver names its port")), child }
+        driver.url = format!("http://127.0.0.1:{port}");
+        Some(driver)
     }
 
     /// The errors and warnings of the console so far.
