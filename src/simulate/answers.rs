@@ -1,11 +1,15 @@
 //! Sensible answers to dokkai's own prompts, made of the prompt's own sentences: analyses that quote the document,
 //! answers that cite the sources.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
 
 use super::protocol::ChatRequest;
+
+/// Quotes in an answer: of one document, and altogether.
+const QUOTES_PER_DOCUMENT: usize = 2;
+const QUOTES_PER_ANSWER: usize = 5;
 
 /// The text that a capable model might reply with.
 pub fn text_for(request: &ChatRequest) -> String {
@@ -33,14 +37,30 @@ pub fn text_for(request: &ChatRequest) -> String {
 
 fn analysis(question: &str, document: &str) -> String {
     let asked = terms(question);
-    let mut sentences: Vec<(usize, &str)> =
-        sentences(document).map(|sentence| (terms(sentence).intersection(&asked).count(), sentence)).collect();
-    let found = terms(document).intersection(&asked).count();
-    #[expect(clippy::cast_precision_loss, reason = "a count of words")]
-    let relevance = if asked.is_empty() { 1.0 } else { found as f64 / asked.len() as f64 };
+    let sentences: Vec<(String, HashSet<String>)> = sentences(document)
+        .into_iter()
+        .map(|sentence| {
+            let held = terms(&sentence).intersection(&asked).cloned().collect();
+            (sentence, held)
+        })
+        .collect();
+    // What stands in few sentences says more than what stands in all.
+    let mut counts: HashMap<&str, f64> = HashMap::new();
+    for term in sentences.iter().flat_map(|(_, held)| held) {
+        *counts.entry(term).or_default() += 1.0;
+    }
+    let worth = |held: &HashSet<String>| -> f64 {
+        held.iter().filter_map(|term| counts.get(term.as_str())).map(|count| 1.0 / count.sqrt()).sum()
+    };
+    let mut ranked: Vec<(f64, &(String, HashSet<String>))> =
+        sentences.iter().map(|sentence| (worth(&sentence.1), sentence)).collect();
     // Stable, so that equal sentences stay in the document's order.
-    sentences.sort_by_key(|(overlap, _)| std::cmp::Reverse(*overlap));
-    let best: Vec<&str> = sentences.iter().map(|(_, sentence)| *sentence).take(3).collect();
+    ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    ranked.truncate(3);
+    let found: HashSet<&String> = ranked.iter().flat_map(|(_, (_, held))| held).collect();
+    #[expect(clippy::cast_precision_loss, reason = "a count of words")]
+    let relevance = if asked.is_empty() { 1.0 } else { found.len() as f64 / asked.len() as f64 };
+    let best: Vec<&str> = ranked.iter().map(|(_, (sentence, _))| sentence.as_str()).collect();
     let relevance = (relevance * 100.0).round() / 100.0;
     // Both names that prompts use.
     json!({
@@ -54,36 +74,99 @@ fn analysis(question: &str, document: &str) -> String {
 }
 
 fn synthesis(question: &str, sources: &str) -> String {
-    let quotes: Vec<(u32, &str)> = sources.lines().filter_map(source).take(5).collect();
     let japanese = question.chars().any(|c| matches!(c, '\u{3040}'..='\u{30ff}'));
     let mut answer = String::from(if japanese {
         "文書によると、次のとおりです。\n\n"
     } else {
         "According to the documents:\n\n"
     });
-    for (number, quote) in quotes {
+    for (number, quote) in quotes(sources) {
         answer.push_str(&format!("- {quote} [{number}]\n"));
     }
     answer
 }
 
-/// One line `[n] "quote"`.
-fn source(line: &str) -> Option<(u32, &str)> {
-    let (number, rest) = line.trim().strip_prefix('[')?.split_once(']')?;
-    let rest = rest.trim();
-    let quote = match (rest.find('"'), rest.rfind('"')) {
-        (Some(first), Some(last)) if first < last => &rest[first + 1..last],
-        _ => rest,
-    };
-    Some((number.parse().ok()?, quote.trim()))
+/// The first quotes of each document, in one line each. A quote stands as `[n] "quote"`, over several lines where the
+/// document breaks it.
+fn quotes(sources: &str) -> Vec<(u32, String)> {
+    let mut quotes: Vec<(u32, String)> = Vec::new();
+    let mut of_document = 0;
+    let mut open = false;
+    for line in sources.lines() {
+        let line = line.trim();
+        if line.starts_with("Document: ") {
+            (of_document, open) = (0, false);
+        } else if let Some((number, rest)) = numbered(line) {
+            of_document += 1;
+            open = of_document <= QUOTES_PER_DOCUMENT && quotes.len() < QUOTES_PER_ANSWER;
+            if open {
+                quotes.push((number, rest.to_owned()));
+            }
+        } else if let Some((_, quote)) = quotes.last_mut().filter(|_| open) {
+            join(quote, line);
+        }
+    }
+    for (_, quote) in &mut quotes {
+        if let (Some(first), Some(last)) = (quote.find('"'), quote.rfind('"'))
+            && first < last
+        {
+            *quote = quote[first + 1..last].trim().to_owned();
+        }
+    }
+    quotes
 }
 
-/// Sentences long enough to quote, as they stand in the text.
-fn sentences(text: &str) -> impl Iterator<Item = &str> {
-    text.split_inclusive(['。', '！', '？', '\n'])
-        .flat_map(|part| part.split_inclusive(". "))
-        .map(str::trim)
-        .filter(|sentence| sentence.chars().count() >= 8 && !sentence.starts_with('<'))
+/// The number and the rest of a line `[n] …`.
+fn numbered(line: &str) -> Option<(u32, &str)> {
+    let (number, rest) = line.strip_prefix('[')?.split_once(']')?;
+    Some((number.parse().ok()?, rest.trim()))
+}
+
+/// Sentences long enough to quote, each in one line.
+fn sentences(text: &str) -> Vec<String> {
+    let mut paragraphs = vec![String::new()];
+    for line in text.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with(['#', '-', '*', '|', '<', '>', '`', '・']) {
+            paragraphs.push(String::new());
+        }
+        let prose = !line.starts_with(['#', '|', '<', '`']);
+        if let Some(paragraph) = paragraphs.last_mut().filter(|_| prose) {
+            join(paragraph, line.trim_start_matches(['-', '*', '>', '・', ' ']));
+        }
+    }
+    paragraphs.iter().flat_map(|paragraph| cut(paragraph)).filter(|sentence| sentence.chars().count() >= 8).collect()
+}
+
+/// Cuts a paragraph after its full stops, those within brackets left out.
+fn cut(paragraph: &str) -> Vec<String> {
+    let mut sentences = vec![String::new()];
+    let mut depth = 0_usize;
+    let mut chars = paragraph.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '（' | '(' | '「' => depth += 1,
+            '）' | ')' | '」' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if let Some(sentence) = sentences.last_mut() {
+            sentence.push(char);
+        }
+        let latin = matches!(char, '.' | '?' | '!') && chars.peek().is_none_or(|next| *next == ' ');
+        if depth == 0 && (latin || matches!(char, '。' | '！' | '？')) {
+            sentences.push(String::new());
+        }
+    }
+    sentences.into_iter().map(|sentence| sentence.trim().to_owned()).collect()
+}
+
+/// Adds a line to a text; between Japanese characters a line break is nothing.
+fn join(text: &mut String, line: &str) {
+    let tight = text.chars().next_back().is_none_or(|char| !char.is_ascii())
+        && line.chars().next().is_none_or(|char| !char.is_ascii());
+    if !tight && !text.is_empty() && !line.is_empty() {
+        text.push(' ');
+    }
+    text.push_str(line);
 }
 
 /// Words of Latin text and character pairs of Japanese, in lower case.
@@ -139,10 +222,22 @@ mod tests {
     }
 
     #[test]
+    fn sentences_go_on_over_lines_and_brackets() {
+        let text = "# Heading of it\n\nOne sentence that\ngoes on. Version 1.5 is out! \n- first item, long\n料金（税を除く。）は\n月末払い。\n| a | table |";
+        assert_eq!(
+            sentences(text),
+            ["One sentence that goes on.", "Version 1.5 is out!", "first item, long 料金（税を除く。）は月末払い。"]
+        );
+    }
+
+    #[test]
     fn an_answer_cites_its_sources() {
         let reply = ask(
-            "<question>Due when?</question>\n<sources>\n[1] \"within 20 days\" (p. 3)\n[2] \"by \"mail\"\"\n</sources>",
+            "<question>Due when?</question>\n<sources>\n[1] \"within 20 days\" (p. 3)\n[2] \"by \"mail\"\"\n[3] \"too many\"\nDocument: Other\n[4] \"over two\nlines\"\n</sources>",
         );
-        assert_eq!(reply, "According to the documents:\n\n- within 20 days [1]\n- by \"mail\" [2]\n");
+        assert_eq!(
+            reply,
+            "According to the documents:\n\n- within 20 days [1]\n- by \"mail\" [2]\n- over two lines [4]\n"
+        );
     }
 }
