@@ -190,14 +190,19 @@ function coverage(counts) {
   ].filter(([, n]) => n > 0).map(([name, n]) => t(`coverage.${name}`, { n }));
   const total = t("coverage.total", { n: counts?.retrieved ?? 0 });
   const separator = document.documentElement.lang === "ja" ? ["：", "、"] : [": ", ", "];
-  return h("span", { text: parts.length ? total + separator[0] + parts.join(separator[1]) : total, data: { testid: "coverage" } });
+  return h("span", { class: "coverage", text: parts.length ? total + separator[0] + parts.join(separator[1]) : total, data: { testid: "coverage" } });
 }
 
 /** What must be known about an answer before it is read, on the line that is there already. */
 function verdict(record) {
-  const name = record.status === "partial" ? "partial" : record.mode === "extractive" && record.answer ? "extractive" : null;
+  // Where sentences stand in for a model's answer, that is what matters, unless documents are missing, too.
+  const incomplete = record.status === "partial" && (unread(record) || record.mode !== "extractive");
+  const name = incomplete ? "partial" : record.mode === "extractive" && record.answer ? "extractive" : null;
   return name ? h("span", { class: "verdict", text: t(`verdict.${name}`), data: { testid: "verdict" } }) : null;
 }
+
+/** Whether documents that were found could not be read. */
+const unread = ({ coverage: counts }) => (counts?.failed ?? 0) + (counts?.timed_out ?? 0) > 0;
 
 function note(kind, ...content) {
   return h("div", { class: `note ${kind}`, data: { testid: `note-${kind}` } }, content);
@@ -212,7 +217,10 @@ function notes(record) {
     const how = record.coverage?.retrieved ? "answer.no-evidence-how" : "answer.no-documents-how";
     found.push(note("none", h("strong", { text: t("answer.no-evidence") }), " ", t(how)));
   }
-  if (record.status === "partial") found.push(note("part", t("answer.partial")));
+  if (record.status === "partial" && unread(record)) found.push(note("part", t("answer.partial")));
+  if (record.status === "partial" && record.error) {
+    found.push(note("part", h("strong", { text: t("answer.broken-off") }), " ", explain(record.error)));
+  }
   if (record.mode === "extractive" && record.status !== "failed") {
     const plain = record.status === "no_evidence" ? "mode.extractive-none" : "mode.extractive";
     found.push(record.mode_reason

@@ -44,6 +44,7 @@ export const en = {
   "answer.no-evidence-how": "Nothing relevant was found in the documents that were read, so no answer was made up. Try other words, another collection, or add documents that cover it.",
   "answer.no-documents-how": "The search found no document for these words. Try other words, another collection, or add documents that cover it.",
   "answer.partial": "This answer is incomplete: some documents could not be read. See the list for the reasons.",
+  "answer.broken-off": "The answer breaks off.",
   "answer.failed": "No answer could be made.",
   "answer.again": "Ask again",
   "answer.removed-marks": { one: "{n} reference that stood for no quote was removed from the text.", other: "{n} references that stood for no quote were removed from the text." },

@@ -47,6 +47,7 @@ impl<'a> Searchable<'a> {
         self.stretches.iter().find_map(|(stretch, normal)| {
             let (first, last) = normal.find_parts(&parts)?;
             let (from, to) = (*normal.origins.get(first)?, *normal.origins.get(last)? + 1);
+            let (from, to) = whole_code(&stretch.text, from, to);
             let to = to + usize::from(stretch.text.chars().nth(to).is_some_and(ends_sentence));
             let passage = stretch.passage_at(stretch.start() + from)?;
             Some(Evidence {
@@ -143,6 +144,20 @@ fn trimmed(chars: Vec<char>) -> Vec<char> {
     let start = chars.iter().take_while(|char| is_mark(char)).count();
     let end = chars.len() - chars.iter().rev().take_while(|char| is_mark(char)).count();
     chars.get(start..end).map(<[char]>::to_vec).unwrap_or_default()
+}
+
+/// A stretch with the backtick that it lacks: one that opens code and does not close it would make code of what an
+/// answer says after it.
+fn whole_code(text: &str, from: usize, to: usize) -> (usize, usize) {
+    if text.chars().skip(from).take(to - from).filter(|char| *char == '`').count() % 2 == 0 {
+        (from, to)
+    } else if text.chars().nth(to) == Some('`') {
+        (from, to + 1)
+    } else if from > 0 && text.chars().nth(from - 1) == Some('`') {
+        (from - 1, to)
+    } else {
+        (from, to)
+    }
 }
 
 fn ends_sentence(char: char) -> bool {
@@ -367,6 +382,8 @@ mod tests {
             ("He said “no” – twice.", "He said \"no\" - twice", "He said “no” – twice."),
             ("最初の文。途中の文。最後の文。", "最初の文…最後の文", "最初の文。途中の文。最後の文。"),
             ("one two three four", "one ... four", "one two three four"),
+            ("Call `panic!` or `Result`? Well", "call panic! or Result?", "Call `panic!` or `Result`?"),
+            ("The `Result` is `Ok`.", "Result is", "`Result` is"),
             ("か\u{3099}くせい", "がくせい", "か\u{3099}くせい"),
         ];
         for (text, quote, expected) in cases {

@@ -125,11 +125,14 @@ fn numbered(line: &str) -> Option<(u32, &str)> {
 /// Sentences long enough to quote, each in one line.
 fn sentences(text: &str) -> Vec<String> {
     let mut paragraphs = vec![String::new()];
+    let mut code = false;
     for line in text.lines().map(str::trim) {
-        if line.is_empty() || line.starts_with(['#', '-', '*', '|', '<', '>', '`', '・']) {
+        if line.is_empty() || line.starts_with(['#', '-', '*', '|', '<', '>', '・']) {
             paragraphs.push(String::new());
         }
-        let prose = !line.starts_with(['#', '|', '<', '`']);
+        let fence = line.starts_with("```");
+        code ^= fence;
+        let prose = !(code || fence || line.starts_with(['#', '|', '<']));
         if let Some(paragraph) = paragraphs.last_mut().filter(|_| prose) {
             join(paragraph, line.trim_start_matches(['-', '*', '>', '・', ' ']));
         }
@@ -223,10 +226,10 @@ mod tests {
 
     #[test]
     fn sentences_go_on_over_lines_and_brackets() {
-        let text = "# Heading of it\n\nOne sentence that\ngoes on. Version 1.5 is out! \n- first item, long\n料金（税を除く。）は\n月末払い。\n| a | table |";
+        let text = "# Heading of it\n\nOne sentence that\n`goes` on. Version 1.5 is out! \n- first item, long\n料金（税を除く。）は\n月末払い。\n| a | table |\n```\nlet code = 1;\n```";
         assert_eq!(
             sentences(text),
-            ["One sentence that goes on.", "Version 1.5 is out!", "first item, long 料金（税を除く。）は月末払い。"]
+            ["One sentence that `goes` on.", "Version 1.5 is out!", "first item, long 料金（税を除く。）は月末払い。"]
         );
     }
 

@@ -208,6 +208,30 @@ async fn without_evidence_no_answer_is_made_up() {
 }
 
 #[tokio::test]
+async fn an_answer_that_lacks_something_says_what() {
+    let fake = FakeLlm::start().await;
+    let app = TestApp::start_with(&["--llm-base-url", &fake.url(), "--llm-max-attempts", "1"]).await;
+    app.add("Returns", REFUND).await;
+    let cut = Answer::tokens(&["Goods can be ", "returned within ", "30 days [1]", " and ", "more."]).cut_after(700);
+    fake.when().prompt("how many days").model("gpt-4.1").always(cut);
+    fake.when().prompt("Who pays").always(Answer::status(503, &[], "{}"));
+    Visitor::default()
+        .visit(&app.url, async |page| {
+            page.ask("Within how many days can goods be returned?").await;
+            page.see_record("partial").await;
+            page.see_text("answer", "Goods can be returned").await;
+            assert!(page.text("note-part").await.contains("The answer breaks off."));
+            assert_eq!(page.text("verdict").await, "Incomplete answer");
+            page.ask("Who pays for the parcel when goods are returned?").await;
+            page.see_record("partial").await;
+            page.see_text("answer", "The customer pays for the parcel.").await;
+            assert!(page.text("note-plainly").await.contains("The language models could not be used"));
+            assert_eq!(page.text("verdict").await, "Without a language model");
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn the_page_speaks_the_browser_s_language_and_english_otherwise() {
     let app = TestApp::start().await;
     app.add("返品について", HENPIN).await;
