@@ -83,7 +83,7 @@ pub(super) fn synthesise(sources: &[Source]) -> Draft {
     draft
 }
 
-/// The sentence of a passage that fits the question best; its beginning where no sentence does.
+/// The sentence of a passage that fits the question best; none where no sentence can stand alone.
 pub(super) fn best_quote(question: &str, passage: &Passage) -> Option<Evidence> {
     let sentences = sentences(passage);
     let weights = Weights::of(question, &sentences);

@@ -4,16 +4,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::ms;
+use super::retrieve::known_hits;
 use crate::app::App;
 use crate::error::{Problem, check_length};
 use crate::model::{DocumentId, PassageId};
-use crate::search::{SearchQuery, analyzer};
+use crate::search::analyzer;
 
 /// The longest query, in characters.
 const MAX_QUERY_CHARS: usize = 2_000;
-
-/// Hits asked for beyond what is needed: some may be of documents that were deleted a moment ago.
-const SPARE_HITS: usize = 10;
 
 /// A search as a client asks for it.
 #[derive(Clone, Debug)]
@@ -94,39 +92,29 @@ pub async fn find(app: &App, find: Find) -> Result<Found, Problem> {
     if !(1..=100).contains(&find.limit) {
         return Err(Problem::parameter("limit", "limit must be from 1 to 100"));
     }
-    let query = SearchQuery {
-        text: find.query.clone(),
-        collection: find.collection.clone(),
-        limit: find.limit + SPARE_HITS,
-        passages_per_document: 1,
-    };
-    let found = app.search.search(query).await?;
-    let documents = app.store.known_documents(&found.iter().map(|hit| hit.document_id).collect::<Vec<_>>()).await?;
-    let best: Vec<PassageId> = found.iter().flat_map(|hit| hit.passages.first()).map(|hit| hit.passage_id).collect();
+    let found = known_hits(app, &find.query, find.collection.as_deref(), find.limit, 1).await?;
+    let best: Vec<PassageId> =
+        found.iter().flat_map(|(hit, _)| hit.passages.first()).map(|passage| passage.passage_id).collect();
     let passages = app.store.passages(&best).await?;
-    let mut hits = Vec::with_capacity(find.limit);
-    for hit in &found {
-        let document = documents.iter().find(|document| document.id == hit.document_id);
-        let document = document.filter(|one| find.collection.as_ref().is_none_or(|wanted| *wanted == one.collection));
+    let mut hits = Vec::with_capacity(found.len());
+    for (hit, document) in found {
+        // Gone where the document changed under the index.
         let passage = passages.iter().find(|passage| passage.id.document_id == hit.document_id);
-        let (Some(document), Some(passage)) = (document, passage) else { continue };
+        let Some(passage) = passage.cloned() else { continue };
         hits.push(Hit {
             document_id: document.id,
-            title: document.title.clone(),
+            title: document.title,
             score: hit.score,
             passage: FoundPassage {
+                highlights: analyzer::highlights(&find.query, &passage.text),
                 id: passage.id,
-                text: passage.text.clone(),
+                text: passage.text,
                 start: passage.start,
                 end: passage.end,
                 page: passage.page,
-                heading: passage.heading.clone(),
-                highlights: analyzer::highlights(&find.query, &passage.text),
+                heading: passage.heading,
             },
         });
-        if hits.len() == find.limit {
-            break;
-        }
     }
     metrics::histogram!("dokkai_search_seconds").record(begun.elapsed().as_secs_f64());
     Ok(Found { query: find.query, mode: SearchMode::Lexical, took_ms: ms(begun.elapsed()), hits })

@@ -19,7 +19,7 @@ const SHORT_DOCUMENT_PASSAGES: u32 = 60;
 const PASSAGES_PER_DOCUMENT: usize = 6;
 
 /// Hits asked for beyond what is needed: some may be of documents that were deleted a moment ago.
-const SPARE_HITS: usize = 5;
+const SPARE_HITS: usize = 10;
 
 /// Stands between stretches that do not follow each other in the document.
 const GAP: &str = "[…]\n";
@@ -49,32 +49,40 @@ pub(super) async fn retrieve(
     collection: Option<&str>,
     top_k: usize,
 ) -> Result<Vec<Retrieved>, Problem> {
-    let query = SearchQuery {
-        text: question.to_owned(),
-        collection: collection.map(str::to_owned),
-        limit: top_k + SPARE_HITS,
-        passages_per_document: PASSAGES_PER_DOCUMENT,
-    };
-    let hits = app.search.search(query).await?;
-    let ids: Vec<DocumentId> = hits.iter().map(|hit| hit.document_id).collect();
-    let known = app.store.known_documents(&ids).await?;
-    // The store's word on the collection is newer than the index's.
-    let wanted = |document: &&KnownDocument| collection.is_none_or(|collection| collection == document.collection);
-    let offered: Vec<(&DocumentHit, &KnownDocument)> = hits
-        .iter()
-        .filter_map(|hit| Some((hit, known.iter().find(|document| document.id == hit.document_id).filter(wanted)?)))
-        .take(top_k)
-        .collect();
+    let offered = known_hits(app, question, collection, top_k, PASSAGES_PER_DOCUMENT).await?;
     let ids: Vec<DocumentId> = offered.iter().map(|(hit, _)| hit.document_id).collect();
     let beginnings = app.store.first_passages(&ids, SHORT_DOCUMENT_PASSAGES + 1).await?;
     let mut retrieved = Vec::with_capacity(top_k);
     for (hit, document) in offered {
         let of_it = |passage: &&Passage| passage.id.document_id == hit.document_id;
         let beginning = beginnings.iter().filter(of_it).cloned().collect();
-        retrieved.extend(choose(app, document.clone(), hit, beginning).await?);
+        retrieved.extend(choose(app, document, &hit, beginning).await?);
     }
     fill(app, &mut retrieved).await?;
     Ok(retrieved)
+}
+
+/// The best documents that the index finds and the store still has, best first, each with its best passages.
+pub(super) async fn known_hits(
+    app: &App,
+    text: &str,
+    collection: Option<&str>,
+    limit: usize,
+    passages_per_document: usize,
+) -> Result<Vec<(DocumentHit, KnownDocument)>, Problem> {
+    let query = SearchQuery {
+        text: text.to_owned(),
+        collection: collection.map(str::to_owned),
+        limit: limit + SPARE_HITS,
+        passages_per_document,
+    };
+    let hits = app.search.search(query).await?;
+    let ids: Vec<DocumentId> = hits.iter().map(|hit| hit.document_id).collect();
+    let known = app.store.known_documents(&ids).await?;
+    // The store's word on the collection is newer than the index's.
+    let wanted = |document: &&KnownDocument| collection.is_none_or(|collection| collection == document.collection);
+    let known_of = |hit: &DocumentHit| known.iter().find(|one| one.id == hit.document_id).filter(wanted).cloned();
+    Ok(hits.into_iter().filter_map(|hit| known_of(&hit).map(|document| (hit, document))).take(limit).collect())
 }
 
 /// Chooses what is worth reading of a document; `None` where the document changed under the index.
