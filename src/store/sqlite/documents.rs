@@ -93,26 +93,7 @@ impl DocumentStore for SqliteStore {
                         return Ok(Added { document: read_document(&mut *tx, DocumentId(id)).await?, duplicate: true });
                     }
                     let id = DocumentId::new();
-                    let now = now_ms();
-                    sqlx::query(
-            "INSERT INTO documents (id, title, title_given, collection, status, metadata, source, file_name, \
-             media_type, bytes, content_hash, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(id.0)
-        .bind(&new.title)
-        .bind(new.title_given)
-        .bind(&new.collection)
-        .bind(DocumentStatus::Queued.as_str())
-        .bind(to_json(&new.metadata)?)
-        .bind(&new.source)
-        .bind(&new.file_name)
-        .bind(&new.content.media_type)
-        .bind(to_i64(new.content.bytes.len()))
-        .bind(&new.content.hash)
-        .bind(now)
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
+                    insert_row(&mut *tx, id, &new).await?;
                     sqlx::query("INSERT INTO originals (document_id, content) VALUES (?, ?)")
                         .bind(id.0)
                         .bind(&new.content.bytes[..])
@@ -163,25 +144,7 @@ impl DocumentStore for SqliteStore {
                 Box::pin(async move {
                     let document = read_document(&mut *tx, id).await?;
                     refuse_duplicate(&mut *tx, id, &new.collection, &new.content.hash).await?;
-                    sqlx::query(
-            "UPDATE documents SET title = ?, title_given = ?, collection = ?, status = ?, error_code = NULL, \
-             error_message = NULL, metadata = ?, source = ?, file_name = ?, media_type = ?, bytes = ?, \
-             content_hash = ?, change_seq = NULL, updated_at = ? WHERE id = ?",
-        )
-        .bind(&new.title)
-        .bind(new.title_given)
-        .bind(&new.collection)
-        .bind(DocumentStatus::Queued.as_str())
-        .bind(to_json(&new.metadata)?)
-        .bind(&new.source)
-        .bind(&new.file_name)
-        .bind(&new.content.media_type)
-        .bind(to_i64(new.content.bytes.len()))
-        .bind(&new.content.hash)
-        .bind(now_ms())
-        .bind(id.0)
-        .execute(&mut *tx)
-        .await?;
+                    overwrite_row(&mut *tx, id, &new).await?;
                     sqlx::query("UPDATE originals SET content = ? WHERE document_id = ?")
                         .bind(&new.content.bytes[..])
                         .bind(id.0)
@@ -383,6 +346,54 @@ impl DocumentStore for SqliteStore {
             })
             .await
     }
+}
+
+async fn insert_row(connection: &mut SqliteConnection, id: DocumentId, new: &NewDocument) -> Result<(), StoreError> {
+    let now = now_ms();
+    sqlx::query(
+        "INSERT INTO documents (id, title, title_given, collection, status, metadata, source, file_name, \
+             media_type, bytes, content_hash, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(id.0)
+    .bind(&new.title)
+    .bind(new.title_given)
+    .bind(&new.collection)
+    .bind(DocumentStatus::Queued.as_str())
+    .bind(to_json(&new.metadata)?)
+    .bind(&new.source)
+    .bind(&new.file_name)
+    .bind(&new.content.media_type)
+    .bind(to_i64(new.content.bytes.len()))
+    .bind(&new.content.hash)
+    .bind(now)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives a document's row new content, queued.
+async fn overwrite_row(connection: &mut SqliteConnection, id: DocumentId, new: &NewDocument) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE documents SET title = ?, title_given = ?, collection = ?, status = ?, error_code = NULL, \
+             error_message = NULL, metadata = ?, source = ?, file_name = ?, media_type = ?, bytes = ?, \
+             content_hash = ?, change_seq = NULL, updated_at = ? WHERE id = ?",
+    )
+    .bind(&new.title)
+    .bind(new.title_given)
+    .bind(&new.collection)
+    .bind(DocumentStatus::Queued.as_str())
+    .bind(to_json(&new.metadata)?)
+    .bind(&new.source)
+    .bind(&new.file_name)
+    .bind(&new.content.media_type)
+    .bind(to_i64(new.content.bytes.len()))
+    .bind(&new.content.hash)
+    .bind(now_ms())
+    .bind(id.0)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn read_document(connection: &mut SqliteConnection, id: DocumentId) -> Result<Document, StoreError> {
