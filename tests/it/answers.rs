@@ -76,8 +76,7 @@ async fn connections_are_shared_between_questions() {
         app.ask_with(&json!({"question": format!("When does branch {n} open?"), "top_k": 4})).await;
     }
     assert_eq!(calls(&fake, SYNTHESIS), 5);
-    // 25 calls, 4 at once; a connection may be a moment late on its way back to the pool.
-    assert!(fake.connections() <= 8, "{} connections for {} calls", fake.connections(), fake.requests().len());
+    assert!(fake.connections() <= 5, "{} connections for {} calls", fake.connections(), fake.requests().len());
 }
 
 #[tokio::test]
@@ -235,6 +234,8 @@ async fn a_straggler_is_reported_at_the_deadline_and_not_waited_for() {
     let record = app.ask_with(&ask).await;
     assert_eq!((&record["status"], &record["answer"]), (&json!("partial"), &json!("At nine [1].")));
     assert_eq!((&record["coverage"]["analysed"], &record["coverage"]["timed_out"]), (&json!(2), &json!(1)));
+    // Waited for, the silent call would have ended at its own limit of 25 seconds.
+    assert!(record["timings_ms"]["total"].as_u64().unwrap() < 25_000, "{record}");
 }
 
 #[tokio::test]
