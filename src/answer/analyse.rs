@@ -9,12 +9,14 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
+use super::keep::Keeper;
 use super::retrieve::Retrieved;
 use super::{Work, cite, ms, prompt};
 use crate::app::App;
 use crate::error::{Code, Problem};
 use crate::llm::{Call, HedgeGroup, LlmError, Purpose, json};
-use crate::model::{Analysis, AnalysisStatus, Event, Evidence, Passage, Usage};
+use crate::model::{Analysis, AnalysisStatus, Evidence, Passage, Usage};
+use crate::store::FinishedAnalysis;
 
 /// Below this a document says nothing that an answer could use.
 const RELEVANT_FROM: f64 = 0.2;
@@ -43,8 +45,8 @@ struct Reply {
     quotes: Vec<String>,
 }
 
-/// Analyses all documents concurrently; stores and sends each as it finishes. In the order of `retrieved`.
-pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved]) -> Result<Vec<Analysed>, Problem> {
+/// Analyses all documents concurrently, and lets each be kept as it finishes. In the order of `retrieved`.
+pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
     let affordable = affordable(app, work, retrieved);
     let deadline = work.analysis_deadline();
     let group = HedgeGroup::new(retrieved.len());
@@ -81,16 +83,15 @@ pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved]) 
     while let Some((rank, analysis)) = running.next().await {
         let key = (analysis.status == AnalysisStatus::Ok || analysis.status == AnalysisStatus::Irrelevant)
             .then(|| keys[rank].as_str());
-        let place = super::count(rank);
-        app.store.keep_analysis(work.record.id, place, &analysis, key.filter(|_| !analysis.cached)).await?;
-        work.log.push(Event::Analysis(Box::new(analysis.clone())));
+        let cache_key = key.filter(|_| !analysis.cached).map(str::to_owned);
+        keeper.keep(FinishedAnalysis { rank: super::count(rank), analysis: analysis.clone(), cache_key });
         finished[rank] = Some(analysis);
     }
     let analysed = retrieved
         .iter()
         .zip(finished)
         .filter_map(|(one, analysis)| analysis.map(|analysis| Analysed { analysis, best: one.best.clone() }));
-    Ok(analysed.collect())
+    analysed.collect()
 }
 
 /// How many of the documents, best first, can be analysed with enough left over for the synthesis.

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::analyse::Analysed;
+use super::keep::Keeper;
 use super::retrieve::Retrieved;
 use super::synthesise::{Draft, Source};
-use super::{Work, is_missing, ms};
-use crate::app::App;
-use crate::error::Problem;
-use crate::model::{Analysis, AnalysisStatus, Event, Evidence, Passage, Usage};
+use super::{is_missing, ms};
+use crate::model::{Analysis, AnalysisStatus, Evidence, Passage, Usage};
 use crate::search::analyzer::content_terms;
+use crate::store::FinishedAnalysis;
 
 /// Share of the question's weight that a document must hold to be called relevant.
 const RELEVANT_FROM: f64 = 0.5;
@@ -36,40 +36,35 @@ struct Sentence {
 /// The question's words, each with what finding it is worth.
 struct Weights(BTreeMap<String, f64>);
 
-/// Analyses all documents from their sentences; stores and sends each.
-pub(super) async fn analyse_all(app: &App, work: &Work, retrieved: &[Retrieved]) -> Result<Vec<Analysed>, Problem> {
-    let analyses = analyses(&work.record.question, retrieved);
-    let mut analysed = Vec::with_capacity(retrieved.len());
-    for ((one, analysis), rank) in retrieved.iter().zip(analyses).zip(0..) {
-        analysed.push(keep(app, work, one, rank, analysis).await?);
-    }
-    Ok(analysed)
+/// Analyses all documents from their sentences, and lets each be kept.
+pub(super) fn analyse_all(question: &str, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
+    let analyses = retrieved.iter().zip(analyses(question, retrieved)).zip(0..);
+    analyses.map(|((one, analysis), rank)| keep(one, rank, analysis, keeper)).collect()
 }
 
 /// Puts analyses from sentences in the place of those that a model should have made; each keeps the reason.
-pub(super) async fn stand_in(
-    app: &App,
-    work: &Work,
+pub(super) fn stand_in(
+    question: &str,
     retrieved: &[Retrieved],
     analysed: Vec<Analysed>,
-) -> Result<Vec<Analysed>, Problem> {
-    let analyses = analyses(&work.record.question, retrieved);
+    keeper: &Keeper,
+) -> Vec<Analysed> {
+    let analyses = analyses(question, retrieved);
     let mut all = Vec::with_capacity(analysed.len());
     for (((one, failed), analysis), rank) in retrieved.iter().zip(analysed).zip(analyses).zip(0..) {
         if is_missing(&failed.analysis) {
             let Analysis { error, attempts, usage, .. } = failed.analysis;
-            all.push(keep(app, work, one, rank, Analysis { error, attempts, usage, ..analysis }).await?);
+            all.push(keep(one, rank, Analysis { error, attempts, usage, ..analysis }, keeper));
         } else {
             all.push(failed);
         }
     }
-    Ok(all)
+    all
 }
 
-async fn keep(app: &App, work: &Work, one: &Retrieved, rank: u32, analysis: Analysis) -> Result<Analysed, Problem> {
-    app.store.keep_analysis(work.record.id, rank, &analysis, None).await?;
-    work.log.push(Event::Analysis(Box::new(analysis.clone())));
-    Ok(Analysed { analysis, best: one.best.clone() })
+fn keep(one: &Retrieved, rank: u32, analysis: Analysis, keeper: &Keeper) -> Analysed {
+    keeper.keep(FinishedAnalysis { rank, analysis: analysis.clone(), cache_key: None });
+    Analysed { analysis, best: one.best.clone() }
 }
 
 /// An answer that lists the best sentences with their marks.

@@ -8,6 +8,7 @@ mod analyse;
 mod cite;
 mod extractive;
 mod find;
+mod keep;
 mod prompt;
 mod retrieve;
 mod synthesise;
@@ -17,11 +18,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use time::OffsetDateTime;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub use find::{Find, Found, FoundPassage, Hit, SearchMode, find};
 
 use self::analyse::Analysed;
+use self::keep::Keeper;
 use self::retrieve::Retrieved;
 use self::synthesise::{Draft, Source};
 use crate::app::App;
@@ -84,14 +87,18 @@ pub async fn ask(app: &Arc<App>, ask: Ask) -> Result<(QuestionId, Arc<EventLog>)
             NotBegun::Closed => Problem::new(Code::ShuttingDown, "the server is stopping; ask again in a moment"),
         }
     })?;
-    if let Err(error) = app.store.add_question(&work.record).await {
+    let (log, record) = (Arc::clone(&work.log), work.record.clone());
+    // Documents are looked for while the question is being stored; nothing is sent or spent before it is.
+    let (stored, is_stored) = oneshot::channel();
+    let answering = Arc::clone(app);
+    tokio::spawn(async move { finish(&answering, work, is_stored).await });
+    if let Err(error) = app.store.add_question(&record).await {
         app.live.end(id);
         return Err(error.into());
     }
-    let log = Arc::clone(&work.log);
     log.push(Event::Accepted(id));
-    let app = Arc::clone(app);
-    tokio::spawn(async move { finish(&app, work).await });
+    // It waits for nothing else, and ends by itself only after this.
+    let _ = stored.send(());
     Ok((id, log))
 }
 
@@ -157,11 +164,20 @@ fn prepare(app: &App, ask: Ask) -> Result<Work, Problem> {
     Ok(Work { record, top_k, max_cost_usd, begun, deadline: begun + time, log: Arc::default() })
 }
 
-/// Answers, keeps the record and sends the last event, whatever happens on the way.
-async fn finish(app: &App, mut work: Work) {
+/// Answers, keeps the record and sends the last event, whatever happens on the way. Does nothing further where the
+/// question could not be stored.
+async fn finish(app: &App, mut work: Work, is_stored: oneshot::Receiver<()>) {
     let id = work.record.id;
     // A fault of ours must not leave the question running for ever.
-    let outcome = std::panic::AssertUnwindSafe(answer(app, &mut work)).catch_unwind().await;
+    let retrieved = std::panic::AssertUnwindSafe(retrieve(app, &mut work)).catch_unwind().await;
+    if is_stored.await.is_err() {
+        return;
+    }
+    let outcome = match retrieved {
+        Ok(Ok(retrieved)) => std::panic::AssertUnwindSafe(answer(app, &mut work, &retrieved)).catch_unwind().await,
+        Ok(Err(problem)) => Ok(Err(problem)),
+        Err(panic) => Err(panic),
+    };
     let problem = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(problem)) => Some(problem),
@@ -195,15 +211,19 @@ async fn finish(app: &App, mut work: Work) {
     app.live.end(id);
 }
 
-/// The story of a question.
-async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
+/// The story of a question: retrieve; then analyse, synthesise and cite.
+async fn retrieve(app: &App, work: &mut Work) -> Result<Vec<Retrieved>, Problem> {
     let retrieved =
         retrieve::retrieve(app, &work.record.question, work.record.collection.as_deref(), work.top_k).await?;
     work.record.timings_ms.retrieval = ms(work.begun.elapsed());
     work.record.retrieved = retrieved.iter().map(offered).collect();
-    work.log.push(Event::Retrieval(work.record.retrieved.clone()));
+    Ok(retrieved)
+}
 
-    let analysed = analyse(app, work, &retrieved).await?;
+async fn answer(app: &App, work: &mut Work, retrieved: &[Retrieved]) -> Result<(), Problem> {
+    work.log.push(Event::Retrieval(work.record.retrieved.clone()));
+    let keeper = Keeper::start(app, work.record.id, &work.log);
+    let analysed = analyse(app, work, retrieved, &keeper).await;
     let sources = synthesise::sources(&work.record.question, &analysed);
     if sources.is_empty() {
         work.record.status = if work.record.analyses.iter().any(is_missing) && !work.record.analyses.is_empty() {
@@ -212,13 +232,14 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
             QuestionStatus::NoEvidence
         };
         work.record.answer = synthesise::nothing_found(&work.record.question, work.record.status).to_owned();
+        keeper.kept().await?;
         work.first_text();
         work.log.push(Event::Delta(work.record.answer.clone()));
         return Ok(());
     }
 
     let begun = Instant::now();
-    let draft = synthesise(app, work, &sources).await;
+    let draft = synthesise(app, work, &sources, keeper).await?;
     let citations = cite::citations(app, &draft.marks, &sources).await;
     let record = &mut work.record;
     record.timings_ms.synthesis = ms(begun.elapsed());
@@ -236,12 +257,12 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
 
 /// Analyses the documents with the model, or from their own sentences where there is none or it fails for all that
 /// could matter.
-async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved]) -> Result<Vec<Analysed>, Problem> {
+async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
     let begun = Instant::now();
     let mut analysed = if work.record.mode == Mode::Model {
-        analyse::with_model(app, work, retrieved).await?
+        analyse::with_model(app, work, retrieved, keeper).await
     } else {
-        extractive::analyse_all(app, work, retrieved).await?
+        extractive::analyse_all(&work.record.question, retrieved, keeper)
     };
     let failure = analysed.iter().find_map(|one| one.analysis.error.clone().filter(|_| is_missing(&one.analysis)));
     let useful = analysed.iter().any(|one| one.analysis.status == AnalysisStatus::Ok);
@@ -249,7 +270,7 @@ async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved]) -> Result<
         // Nothing relevant from the model, and documents that it did not get to read: read those without it.
         work.record.mode = Mode::Extractive;
         work.record.mode_reason = Some(failure);
-        analysed = extractive::stand_in(app, work, retrieved, analysed).await?;
+        analysed = extractive::stand_in(&work.record.question, retrieved, analysed, keeper);
     }
     let record = &mut work.record;
     record.timings_ms.analysis = ms(begun.elapsed());
@@ -262,25 +283,29 @@ async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved]) -> Result<
     models.dedup();
     record.models.analysis = models;
     analysed.sort_by(|a, b| b.analysis.relevance_score.total_cmp(&a.analysis.relevance_score));
-    Ok(analysed)
+    analysed
 }
 
 /// Writes the answer with the model, or from the sources themselves where there is none or it fails before its first
-/// word.
-async fn synthesise(app: &App, work: &mut Work, sources: &[Source]) -> Draft {
+/// word. The answer's first text comes after the last analysis is kept.
+async fn synthesise(app: &App, work: &mut Work, sources: &[Source], keeper: Keeper) -> Result<Draft, Problem> {
     if work.record.mode == Mode::Model {
-        match synthesise::with_model(app, work, sources).await {
-            Ok(draft) => return draft,
+        let (draft, kept) = synthesise::with_model(app, work, sources, keeper).await;
+        kept?;
+        match draft {
+            Ok(draft) => return Ok(draft),
             Err(problem) => {
                 work.record.mode = Mode::Extractive;
                 work.record.mode_reason = Some(problem);
             }
         }
+    } else {
+        keeper.kept().await?;
     }
     let draft = extractive::synthesise(sources);
     work.first_text();
     work.log.push(Event::Delta(draft.text.clone()));
-    draft
+    Ok(draft)
 }
 
 impl Work {

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::analyse::Analysed;
 use super::cite::MarkFilter;
+use super::keep::Keeper;
 use super::retrieve::Retrieved;
 use super::{Work, extractive, prompt};
 use crate::app::App;
@@ -70,18 +71,28 @@ pub(super) fn sources(question: &str, analysed: &[Analysed]) -> Vec<Source> {
 /// Streams the answer into the question's log as the model writes it. An answer that breaks off after its first word
 /// is kept as far as it goes, with the reason in the record.
 ///
+/// Also tells whether all analyses could be kept; the answer's first text waits for that.
+///
 /// # Errors
 /// Where there is not one word of an answer.
-pub(super) async fn with_model(app: &App, work: &mut Work, sources: &[Source]) -> Result<Draft, Problem> {
+pub(super) async fn with_model(
+    app: &App,
+    work: &mut Work,
+    sources: &[Source],
+    keeper: Keeper,
+) -> (Result<Draft, Problem>, Result<(), Problem>) {
     let call = call(app, work, prompt::synthesis(&work.record.question, sources));
     let spent = work.record.usage.cost_usd;
     if work.max_cost_usd.is_some_and(|ceiling| spent + app.llm.estimate_cost_usd(&call) > ceiling) {
-        return Err(Problem::new(Code::CostLimit, "the answer was written without a model to stay below max_cost_usd"));
+        let problem =
+            Problem::new(Code::CostLimit, "the answer was written without a model to stay below max_cost_usd");
+        return (Err(problem), keeper.kept().await);
     }
     let (deltas, mut written) = mpsc::channel::<String>(DELTA_BUFFER);
     let mut filter = MarkFilter::new(sources.iter().map(|source| source.marker).collect());
     let mut text = String::new();
     let pass_on = async {
+        let kept = keeper.kept().await;
         while let Some(delta) = written.recv().await {
             let shown = filter.push(&delta);
             if !shown.is_empty() {
@@ -90,8 +101,9 @@ pub(super) async fn with_model(app: &App, work: &mut Work, sources: &[Source]) -
                 work.log.push(Event::Delta(shown));
             }
         }
+        kept
     };
-    let (outcome, ()) = tokio::join!(app.llm.stream(call, deltas), pass_on);
+    let (outcome, kept) = tokio::join!(app.llm.stream(call, deltas), pass_on);
     let (rest, marks, removed_marks) = filter.finish();
     if !rest.is_empty() {
         text.push_str(&rest);
@@ -106,12 +118,12 @@ pub(super) async fn with_model(app: &App, work: &mut Work, sources: &[Source]) -
             work.record.usage.add(&failed.spent.usage);
             let problem = Problem::from(failed.error);
             if text.trim().is_empty() {
-                return Err(problem);
+                return (Err(problem), kept);
             }
             work.record.error = Some(problem);
         }
     }
-    Ok(Draft { text, marks, removed_marks })
+    (Ok(Draft { text, marks, removed_marks }), kept)
 }
 
 /// What the synthesis will cost before its sources are known, by the length of what was retrieved.

@@ -14,7 +14,7 @@ pub use changes::{ChangeLog, LoggedChange, PresentDocument};
 pub use documents::{
     Added, Claimed, Content, DocumentFilter, DocumentPatch, DocumentStore, ExtractedDocument, NewDocument,
 };
-pub use questions::QuestionStore;
+pub use questions::{FinishedAnalysis, QuestionStore};
 pub use sqlite::SqliteStore;
 pub use texts::{KnownDocument, TextStore};
 pub use usage::{DailyUsage, StoredCall, UsageStore};

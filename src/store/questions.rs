@@ -5,20 +5,25 @@ use async_trait::async_trait;
 use super::{Listed, Page, StoreError};
 use crate::model::{Analysis, QuestionId, QuestionRecord};
 
+/// An analysis of a running question, to be kept.
+#[derive(Clone, Debug)]
+pub struct FinishedAnalysis {
+    /// The document's place among those retrieved.
+    pub rank: u32,
+    /// What was found.
+    pub analysis: Analysis,
+    /// Names it for reuse, where it may be reused.
+    pub cache_key: Option<String>,
+}
+
 /// Questions and what became of them.
 #[async_trait]
 pub trait QuestionStore: Send + Sync {
     /// Keeps a question before work on it starts.
     async fn add_question(&self, record: &QuestionRecord) -> Result<(), StoreError>;
 
-    /// Keeps one analysis of a running question, and for reuse where `cache_key` is given.
-    async fn keep_analysis(
-        &self,
-        id: QuestionId,
-        rank: u32,
-        analysis: &Analysis,
-        cache_key: Option<&str>,
-    ) -> Result<(), StoreError>;
+    /// Keeps analyses of a running question, and for reuse those that have a `cache_key`.
+    async fn keep_analyses(&self, id: QuestionId, finished: &[FinishedAnalysis]) -> Result<(), StoreError>;
 
     /// Earlier analyses to reuse, each where there is one, in the order asked.
     async fn cached_analyses(&self, cache_keys: &[String]) -> Result<Vec<Option<Analysis>>, StoreError>;

@@ -9,8 +9,8 @@ use dokkai::model::{
     QuestionStatus,
 };
 use dokkai::store::{
-    Claimed, Content, DocumentFilter, DocumentPatch, ExtractedDocument, NewDocument, Page, SqliteStore, Store,
-    StoreError, StoredCall,
+    Claimed, Content, DocumentFilter, DocumentPatch, ExtractedDocument, FinishedAnalysis, NewDocument, Page,
+    SqliteStore, Store, StoreError, StoredCall,
 };
 use time::OffsetDateTime;
 
@@ -277,14 +277,18 @@ fn analysis(document_id: DocumentId) -> Analysis {
     Analysis { relevance_score: 0.9, summary: "要約".into(), ..records::analysis(document_id, AnalysisStatus::Ok) }
 }
 
+fn finished(rank: u32, document_id: DocumentId, cache_key: Option<&str>) -> FinishedAnalysis {
+    FinishedAnalysis { rank, analysis: analysis(document_id), cache_key: cache_key.map(str::to_owned) }
+}
+
 #[tokio::test]
 async fn a_question_shows_its_analyses_while_it_runs_and_its_record_afterwards() {
     let (_folder, store) = sqlite().await;
     let id = add(&*store, "a").await;
     let mut record = records::question("質問は？");
     store.add_question(&record).await.unwrap();
-    store.keep_analysis(record.id, 1, &analysis(id), None).await.unwrap();
-    store.keep_analysis(record.id, 0, &analysis(id), Some("key")).await.unwrap();
+    let two = [finished(1, id, None), finished(0, id, Some("key"))];
+    store.keep_analyses(record.id, &two).await.unwrap();
     assert_eq!(store.unfinished_questions().await.unwrap(), [record.id]);
     let running = store.question(record.id).await.unwrap();
     assert_eq!((running.status, running.analyses.len()), (QuestionStatus::Running, 2));
@@ -309,12 +313,12 @@ async fn cached_analyses_go_with_their_document() {
     let id = add(&*store, "a").await;
     let record = records::question("q");
     store.add_question(&record).await.unwrap();
-    store.keep_analysis(record.id, 0, &analysis(id), Some("key")).await.unwrap();
+    store.keep_analyses(record.id, &[finished(0, id, Some("key"))]).await.unwrap();
     assert_eq!(store.cached_analyses(&["key".to_owned()]).await.unwrap(), [Some(analysis(id))]);
     assert_eq!(store.cached_analyses(&["other".to_owned()]).await.unwrap(), [None]);
     store.delete_document(id).await.unwrap();
     assert_eq!(store.cached_analyses(&["key".to_owned()]).await.unwrap(), [None]);
-    store.keep_analysis(record.id, 0, &analysis(id), Some("key")).await.unwrap();
+    store.keep_analyses(record.id, &[finished(0, id, Some("key"))]).await.unwrap();
     assert_eq!(
         store.cached_analyses(&["key".to_owned()]).await.unwrap(),
         [None],
