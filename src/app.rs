@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use crate::config::Config;
 use crate::live::LiveQuestions;
 use crate::llm::Llm;
+use crate::readings::Readings;
 use crate::search::Search;
 use crate::store::Store;
 
@@ -27,6 +28,8 @@ pub struct App {
     pub signals: Signals,
     /// Questions that are being answered.
     pub live: LiveQuestions,
+    /// What was read of documents lately.
+    pub readings: Readings,
 }
 
 /// Wakes those who wait for documents.

@@ -18,7 +18,8 @@
 //! - [`server`]: everything opened, recovered, served and stopped.
 //! - [`http`]: REST, SSE and the page.
 //! - [`ingest`] and [`answer`]: the two flows; strangers to each other.
-//! - [`app`]: the context that everything above is given; [`live`]: the questions that are running.
+//! - [`app`]: the context that everything above is given; [`live`]: the questions that are running; [`readings`]: what
+//!   was read of documents lately.
 //! - [`store`], [`search`] and [`llm`]: the adapters, strangers to each other. SQL, tantivy and upstream HTTP stay inside.
 //! - [`config`], [`model`], [`tokens`] and [`error`]: settings, plain data, token estimates and stable codes.
 //!
@@ -34,6 +35,7 @@ pub mod ingest;
 pub mod live;
 pub mod llm;
 pub mod model;
+pub mod readings;
 pub mod search;
 pub mod server;
 pub mod simulate;

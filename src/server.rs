@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::error::Problem;
 use crate::live::LiveQuestions;
 use crate::llm::{CallRecord, Llm};
+use crate::readings::Readings;
 use crate::search::tantivy::TantivySearch;
 use crate::store::{ChangeLog as _, SqliteStore, StoredCall};
 use crate::{answer, http, ingest};
@@ -107,6 +108,7 @@ pub async fn start(config: Config, worker_program: PathBuf) -> Result<Running, S
         worker_program,
         signals: Signals::default(),
         live: LiveQuestions::default(),
+        readings: Readings::default(),
         config,
     });
     ingest::recover(&app).await?;

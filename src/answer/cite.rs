@@ -1,13 +1,15 @@
 //! Citations that exist: quotes are looked up in the documents' text, and an answer's marks in the quotes.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
 
-use super::retrieve::{Retrieved, Stretch};
+use super::retrieve::Retrieved;
 use super::synthesise::Source;
 use crate::app::App;
 use crate::model::{Citation, Evidence};
+use crate::readings::Stretch;
 
 /// How many characters an ellipsis in a quote may stand for.
 const ELLIPSIS_CHARS: usize = 300;
@@ -18,7 +20,8 @@ const MIN_QUOTE_CHARS: usize = 3;
 /// What was read of a document, in a form in which quotes are found although their width, spaces, case, quotation
 /// marks or Markdown differ. Anything else that differs makes another text: nothing merely similar is found.
 pub(super) struct Searchable<'a> {
-    stretches: Vec<(&'a Stretch, Normal)>,
+    /// Normalised when a quote does not stand there letter by letter.
+    stretches: Vec<(&'a Stretch, OnceCell<Normal>)>,
 }
 
 /// Normalised text; `origins[i]` is where the `i`th character comes from, counted from the stretch's start.
@@ -30,7 +33,7 @@ struct Normal {
 impl<'a> Searchable<'a> {
     /// Prepares what was read of a document.
     pub(super) fn of(retrieved: &'a Retrieved) -> Self {
-        Self { stretches: retrieved.stretches.iter().map(|stretch| (stretch, Normal::of(&stretch.text))).collect() }
+        Self { stretches: retrieved.stretches.iter().map(|stretch| (stretch, OnceCell::new())).collect() }
     }
 
     /// Finds a quote. What is returned is the document's own text, not the quote as it was offered.
@@ -44,9 +47,15 @@ impl<'a> Searchable<'a> {
         if parts.iter().map(Vec::len).sum::<usize>() < MIN_QUOTE_CHARS {
             return None;
         }
-        self.stretches.iter().find_map(|(stretch, normal)| {
-            let (first, last) = normal.find_parts(&parts)?;
-            let (from, to) = (*normal.origins.get(first)?, *normal.origins.get(last)? + 1);
+        let literal =
+            || self.stretches.iter().find_map(|(stretch, _)| Some((*stretch, literally(stretch, quote, &parts)?)));
+        let normalised = || {
+            self.stretches.iter().find_map(|(stretch, normal)| {
+                let normal = normal.get_or_init(|| Normal::of(&stretch.text));
+                Some((*stretch, normal.place(&parts)?))
+            })
+        };
+        literal().or_else(normalised).and_then(|(stretch, (from, to))| {
             let (from, to) = whole_code(&stretch.text, from, to);
             let to = to + usize::from(stretch.text.chars().nth(to).is_some_and(ends_sentence));
             let passage = stretch.passage_at(stretch.start() + from)?;
@@ -61,7 +70,28 @@ impl<'a> Searchable<'a> {
     }
 }
 
+/// Where a quote stands letter by letter: most do, and normalising a whole text takes far longer than looking for them.
+fn literally(stretch: &Stretch, quote: &str, parts: &[Vec<char>]) -> Option<(usize, usize)> {
+    const AROUND: usize = 4;
+    let quote = quote.trim();
+    stretch.text.match_indices(quote).find_map(|(at, _)| {
+        let before = stretch.text.get(..at)?.chars().rev().take(AROUND).map(char::len_utf8).sum::<usize>();
+        let after = stretch.text.get(at + quote.len()..)?.chars().take(AROUND).map(char::len_utf8).sum::<usize>();
+        // What counts as the border of a word or number is the same for all quotes.
+        let surrounding = stretch.text.get(at - before..at + quote.len() + after)?;
+        let (from, to) = Normal::of(surrounding).place(parts)?;
+        let skipped = stretch.text.get(..at - before)?.chars().count();
+        Some((from + skipped, to + skipped))
+    })
+}
+
 impl Normal {
+    /// Where the parts stand in order, in characters of the text that was normalised.
+    fn place(&self, parts: &[Vec<char>]) -> Option<(usize, usize)> {
+        let (first, last) = self.find_parts(parts)?;
+        Some((*self.origins.get(first)?, *self.origins.get(last)? + 1))
+    }
+
     fn of(text: &str) -> Self {
         let nfkd = DecomposingNormalizerBorrowed::new_nfkd();
         let mut normal = Self { chars: Vec::with_capacity(text.len()), origins: Vec::with_capacity(text.len()) };
@@ -355,10 +385,11 @@ mod tests {
             title: "t".into(),
             collection: "default".into(),
             content_hash: "h".into(),
+            change: 1,
         };
         let stretches: Vec<Stretch> = stretches;
         let best = stretches[0].passages[0].clone();
-        Retrieved { document, score: 1.0, stretches, best }
+        Retrieved { document, score: 1.0, stretches: stretches.into(), best }
     }
 
     fn check_quote(text: &str, quote: &str, expected: Option<&str>) {

@@ -1,10 +1,12 @@
 //! Question → the best documents, each with the stretches of it that are worth reading.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::app::App;
 use crate::error::Problem;
 use crate::model::{DocumentId, Passage, PassageId};
+use crate::readings::{Reading, ReadingKey, Stretch};
 use crate::search::{DocumentHit, SearchQuery};
 use crate::store::KnownDocument;
 use crate::tokens::estimate_tokens;
@@ -30,16 +32,9 @@ pub(super) struct Retrieved {
     pub(super) document: KnownDocument,
     pub(super) score: f32,
     /// What to read, in reading order; never empty.
-    pub(super) stretches: Vec<Stretch>,
+    pub(super) stretches: Arc<[Stretch]>,
     /// The best passage of all, as the index sees it.
     pub(super) best: Passage,
-}
-
-/// Passages that follow each other, and the document's exact text from the first one's start to the last one's end.
-#[derive(Clone, Debug)]
-pub(super) struct Stretch {
-    pub(super) text: String,
-    pub(super) passages: Vec<Passage>,
 }
 
 /// The best `top_k` documents for a question, best first. Only documents that the store still has are offered.
@@ -50,16 +45,67 @@ pub(super) async fn retrieve(
     top_k: usize,
 ) -> Result<Vec<Retrieved>, Problem> {
     let offered = known_hits(app, question, collection, top_k, PASSAGES_PER_DOCUMENT).await?;
-    let ids: Vec<DocumentId> = offered.iter().map(|(hit, _)| hit.document_id).collect();
+    let mut readings: Vec<Option<Reading>> = offered
+        .iter()
+        .map(|(hit, document)| match app.readings.get(&whole(document)) {
+            Some(Reading::TooLong) => app.readings.get(&in_part(document, hit)),
+            known => known,
+        })
+        .collect();
+    read(app, &offered, &mut readings).await?;
+    let retrieved = offered.into_iter().zip(readings).filter_map(|((hit, document), reading)| {
+        let Some(Reading::Stretches(stretches)) = reading else { return None };
+        let first = hit.passages.first().map(|passage| passage.passage_id);
+        // Not there where the document changed under the index.
+        let best = stretches.iter().flat_map(|stretch| &stretch.passages).find(|passage| Some(passage.id) == first);
+        best.cloned().map(|best| Retrieved { document, score: hit.score, stretches, best })
+    });
+    Ok(retrieved.collect())
+}
+
+/// Names the reading of a whole document.
+fn whole(document: &KnownDocument) -> ReadingKey {
+    ReadingKey { document_id: document.id, change: document.change, found: Vec::new() }
+}
+
+/// Names the reading of what was found of a document.
+fn in_part(document: &KnownDocument, hit: &DocumentHit) -> ReadingKey {
+    let found = hit.passages.iter().map(|passage| passage.passage_id.ordinal).collect();
+    ReadingKey { found, ..whole(document) }
+}
+
+/// Reads what is not known yet, all documents together.
+async fn read(
+    app: &App,
+    offered: &[(DocumentHit, KnownDocument)],
+    readings: &mut [Option<Reading>],
+) -> Result<(), Problem> {
+    let missing: Vec<usize> = (0..offered.len()).filter(|place| readings[*place].is_none()).collect();
+    let unread = |place: &usize| offered.get(*place).map(|(hit, document)| (*place, hit, document));
+    let ids: Vec<DocumentId> = missing.iter().filter_map(unread).map(|(_, _, document)| document.id).collect();
     let beginnings = app.store.first_passages(&ids, SHORT_DOCUMENT_PASSAGES + 1).await?;
-    let mut retrieved = Vec::with_capacity(top_k);
-    for (hit, document) in offered {
-        let of_it = |passage: &&Passage| passage.id.document_id == hit.document_id;
-        let beginning = beginnings.iter().filter(of_it).cloned().collect();
-        retrieved.extend(choose(app, document, &hit, beginning).await?);
+    let mut fresh = Vec::with_capacity(missing.len());
+    for (place, hit, document) in missing.iter().filter_map(unread) {
+        let of_it = |passage: &&Passage| passage.id.document_id == document.id;
+        let beginning: Vec<Passage> = beginnings.iter().filter(of_it).cloned().collect();
+        let tokens: u32 = beginning.iter().map(|passage| estimate_tokens(&passage.text)).sum();
+        let is_short = beginning.len() <= SHORT_DOCUMENT_PASSAGES as usize && tokens <= READING_BUDGET;
+        let (key, passages) = if is_short {
+            (whole(document), beginning)
+        } else {
+            app.readings.keep(whole(document), Reading::TooLong);
+            (in_part(document, hit), best_passages(app, hit).await?)
+        };
+        fresh.push((place, key, joined(passages)));
     }
-    fill(app, &mut retrieved).await?;
-    Ok(retrieved)
+    fill(app, &mut fresh).await?;
+    // A document without passages has just changed.
+    for (place, key, stretches) in fresh.into_iter().filter(|(_, _, stretches)| !stretches.is_empty()) {
+        let reading = Reading::Stretches(stretches.into());
+        app.readings.keep(key, reading.clone());
+        readings[place] = Some(reading);
+    }
+    Ok(())
 }
 
 /// The best documents that the index finds and the store still has, best first, each with its best passages.
@@ -85,18 +131,8 @@ pub(super) async fn known_hits(
     Ok(hits.into_iter().filter_map(|hit| known_of(&hit).map(|document| (hit, document))).take(limit).collect())
 }
 
-/// Chooses what is worth reading of a document; `None` where the document changed under the index.
-async fn choose(
-    app: &App,
-    document: KnownDocument,
-    hit: &DocumentHit,
-    beginning: Vec<Passage>,
-) -> Result<Option<Retrieved>, Problem> {
-    let tokens: u32 = beginning.iter().map(|passage| estimate_tokens(&passage.text)).sum();
-    let is_short = beginning.len() <= SHORT_DOCUMENT_PASSAGES as usize && tokens <= READING_BUDGET;
-    let passages = if is_short { beginning } else { best_passages(app, hit).await? };
-    let first = hit.passages.first().map(|passage| passage.passage_id);
-    let Some(best) = passages.iter().find(|passage| Some(passage.id) == first).cloned() else { return Ok(None) };
+/// Passages that follow each other become one stretch.
+fn joined(passages: Vec<Passage>) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
     for passage in passages {
         match stretches.last_mut() {
@@ -106,17 +142,17 @@ async fn choose(
             _ => stretches.push(Stretch { text: String::new(), passages: vec![passage] }),
         }
     }
-    Ok(Some(Retrieved { document, score: hit.score, stretches, best }))
+    stretches
 }
 
 /// Fetches the exact texts of all stretches.
-async fn fill(app: &App, retrieved: &mut [Retrieved]) -> Result<(), Problem> {
-    let ranges: Vec<_> = retrieved
+async fn fill(app: &App, fresh: &mut [(usize, ReadingKey, Vec<Stretch>)]) -> Result<(), Problem> {
+    let ranges: Vec<_> = fresh
         .iter()
-        .flat_map(|one| one.stretches.iter().map(|stretch| (one.document.id, stretch.start()..stretch.end())))
+        .flat_map(|(_, key, stretches)| stretches.iter().map(|one| (key.document_id, one.start()..one.end())))
         .collect();
     let texts = app.store.text_ranges(&ranges).await?;
-    let stretches = retrieved.iter_mut().flat_map(|one| &mut one.stretches);
+    let stretches = fresh.iter_mut().flat_map(|(_, _, stretches)| stretches);
     for (stretch, text) in stretches.zip(texts) {
         stretch.text = text;
     }
@@ -143,27 +179,11 @@ async fn best_passages(app: &App, hit: &DocumentHit) -> Result<Vec<Passage>, Pro
     Ok(chosen.into_values().collect())
 }
 
-impl Stretch {
-    /// Offset of the first character in the document's text.
-    pub(super) fn start(&self) -> usize {
-        self.passages.first().map_or(0, |passage| passage.start)
-    }
-
-    fn end(&self) -> usize {
-        self.passages.last().map_or(0, |passage| passage.end)
-    }
-
-    /// The passage that a character of the document's text is in; between two passages, the one before.
-    pub(super) fn passage_at(&self, offset: usize) -> Option<&Passage> {
-        self.passages.iter().rev().find(|passage| passage.start <= offset).or(self.passages.first())
-    }
-}
-
 impl Retrieved {
     /// What an analysis reads: each stretch below its headings, gaps marked.
     pub(super) fn excerpt(&self) -> String {
         let mut excerpt = String::new();
-        for stretch in &self.stretches {
+        for stretch in self.stretches.iter() {
             let first = stretch.passages.first();
             if first.is_some_and(|passage| passage.id.ordinal > 0) {
                 excerpt.push_str(GAP);

@@ -18,6 +18,8 @@ pub struct KnownDocument {
     pub collection: String,
     /// SHA-256 of its original, in hexadecimal.
     pub content_hash: String,
+    /// The last entry of the change log that is about it: another number, another text or title.
+    pub change: u64,
 }
 
 /// Extracted texts and their passages, for search and answers.

@@ -87,21 +87,23 @@ impl TextStore for SqliteStore {
             return Ok(Vec::new());
         }
         let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT id, title, collection, content_hash FROM documents \
-             WHERE EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id) AND id IN (",
+            "SELECT id, title, collection, content_hash, (SELECT seq FROM changes WHERE document_id = documents.id) \
+             FROM documents WHERE EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id) AND id IN (",
         );
         let mut list = query.separated(", ");
         for id in ids {
             list.push_bind(id.0);
         }
         query.push(")");
-        let rows: Vec<(Uuid, String, String, String)> = query.build_query_as().fetch_all(&self.readers).await?;
+        let rows: Vec<(Uuid, String, String, String, Option<i64>)> =
+            query.build_query_as().fetch_all(&self.readers).await?;
         let mut known: HashMap<Uuid, KnownDocument> = rows
             .into_iter()
-            .map(|(id, title, collection, content_hash)| {
-                (id, KnownDocument { id: DocumentId(id), title, collection, content_hash })
+            .map(|(id, title, collection, content_hash, change)| {
+                let change = from_i64(change.unwrap_or_default())?;
+                Ok((id, KnownDocument { id: DocumentId(id), title, collection, content_hash, change }))
             })
-            .collect();
+            .collect::<Result<_, StoreError>>()?;
         Ok(ids.iter().filter_map(|id| known.remove(&id.0)).collect())
     }
 
