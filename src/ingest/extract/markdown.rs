@@ -76,6 +76,23 @@ pub(super) fn first_heading(markdown: &str) -> Option<String> {
     best.map(|(_, heading)| heading)
 }
 
+/// The same text with every heading a level lower, as far as levels go.
+pub(super) fn demoted(markdown: &str) -> String {
+    let mut out = String::with_capacity(markdown.len() + 64);
+    let mut written = 0;
+    for (event, range) in Parser::new_ext(markdown, Options::ENABLE_TABLES).into_offset_iter() {
+        let Event::Start(Tag::Heading { level, .. }) = event else { continue };
+        let is_marked = markdown.get(range.clone()).is_some_and(|heading| heading.starts_with('#'));
+        if level < HeadingLevel::H6 && is_marked && range.start >= written {
+            out.push_str(markdown.get(written..range.start).unwrap_or_default());
+            out.push('#');
+            written = range.start;
+        }
+    }
+    out.push_str(markdown.get(written..).unwrap_or_default());
+    out
+}
+
 /// Splits off a YAML (`---`) or TOML (`+++`) block at the very beginning.
 fn split_front_matter(text: &str) -> (Option<&str>, &str) {
     for fence in ["---", "+++"] {
@@ -125,6 +142,16 @@ fn title_field(front_matter: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headings_are_demoted_outside_code() {
+        let check = |from: &str, to: &str| assert_eq!(demoted(from), to);
+        check(
+            "# A\n\n```\n# no\n```\n\n- # B\n\n###### C\n\nD\n===\n",
+            "## A\n\n```\n# no\n```\n\n- ## B\n\n###### C\n\nD\n===\n",
+        );
+        check("text", "text");
+    }
 
     #[test]
     fn front_matter_gives_the_title_and_goes() {

@@ -2,16 +2,27 @@
 //!
 //! [`Extractor`] is the way in: it runs the readers that hostile input can blow up in a process of their own.
 
+mod archive;
+mod compose;
+mod epub;
 mod html;
+mod json;
 mod language;
+mod mail;
 mod markdown;
+mod office;
+mod opendocument;
 mod pdf;
+mod rtf;
 mod sniff;
+mod tables;
 mod text;
 mod worker;
+mod xml;
 
 use bytes::Bytes;
 
+use self::sniff::Format;
 pub use self::worker::{Extractor, Limits, WORKER_ARGUMENT, worker_main};
 use crate::error::{Code, Problem};
 
@@ -89,17 +100,10 @@ struct Found {
     warnings: Vec<String>,
 }
 
-/// Reads a file of a known format on the calling thread. Hostile PDF and HTML can overflow the stack or eat all memory
-/// here: only the worker process calls this for them.
-fn extract(input: &Input, format: sniff::Format) -> Result<Extracted, ExtractError> {
-    let found = match format {
-        sniff::Format::Pdf => pdf::extract(&input.bytes)?,
-        sniff::Format::Html => html::extract(&input.bytes, input.declared_type.as_deref())?,
-        sniff::Format::Markdown => markdown::extract(&input.bytes, input.declared_type.as_deref())?,
-        sniff::Format::Plain | sniff::Format::Csv | sniff::Format::Tsv | sniff::Format::Json | sniff::Format::Xml => {
-            text::extract(&input.bytes, input.declared_type.as_deref())?
-        }
-    };
+/// Reads a file on the calling thread. Hostile files can overflow the stack or eat all memory here: only the worker
+/// process calls this for formats that need it.
+fn extract(input: &Input) -> Result<Extracted, ExtractError> {
+    let (found, format) = read(input, &mut archive::Nest::default())?;
     if found.text.trim().is_empty() {
         return Err(ExtractError::empty());
     }
@@ -112,6 +116,42 @@ fn extract(input: &Input, format: sniff::Format) -> Result<Extracted, ExtractErr
         pages: found.pages,
         warnings: found.warnings,
     })
+}
+
+/// Finds a file's format and reads it; `nest` bounds what lies inside it.
+fn read(input: &Input, nest: &mut archive::Nest) -> Result<(Found, Format), ExtractError> {
+    let (bytes, declared) = (&input.bytes, input.declared_type.as_deref());
+    let mut format = sniff::sniff(bytes, input.name.as_deref(), declared)?;
+    if format == Format::Zip {
+        format = archive::kind(bytes)?;
+    }
+    let found = match format {
+        Format::Plain => text::extract(bytes, declared),
+        Format::Markdown => markdown::extract(bytes, declared),
+        Format::Html => html::extract(bytes, declared),
+        Format::Pdf => pdf::extract(bytes),
+        Format::Csv => tables::extract(bytes, declared, b','),
+        Format::Tsv => tables::extract(bytes, declared, b'\t'),
+        Format::Json | Format::JsonLines => json::extract(bytes, declared),
+        Format::Xml => xml::extract(bytes, declared),
+        Format::Docx | Format::Doc => office::extract(bytes, office::Parts::Text),
+        Format::Xlsx | Format::Xls => office::extract(bytes, office::Parts::Sheets),
+        Format::Pptx | Format::Ppt => office::extract(bytes, office::Parts::Slides),
+        Format::Odt | Format::Ods | Format::Odp => opendocument::extract(bytes, nest),
+        Format::Rtf => rtf::extract(bytes),
+        Format::Epub => epub::extract(bytes, nest),
+        Format::Mail => mail::extract(bytes, nest),
+        Format::Zip => archive::extract(bytes, nest),
+    }?;
+    Ok((found, format))
+}
+
+/// A text as a section of another: its headings a level lower, so that they stay below the section's own.
+fn demote(found: &Found) -> String {
+    if found.markup == Markup::Plain {
+        return found.text.clone();
+    }
+    markdown::demoted(&found.text)
 }
 
 /// One line without surplus space; nothing where there is nothing to read: a filing's number is no title, and the
