@@ -58,13 +58,15 @@ fn begin(composer: &mut Composer, section: &Section, parts: Parts, number: u32) 
         Parts::Sheets => composer.heading(2, &name),
         Parts::Slides => {
             composer.begin_page(number);
+            // What the library calls a slide without a title says nothing.
+            let made_up = name.strip_prefix("Slide ").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
             let opening = section.content.iter().find_map(|block| match block {
                 Block::Paragraph(paragraph) => Some(words(paragraph)).filter(|words| !words.trim().is_empty()),
                 Block::Table(_) | Block::Note { .. } => Some(String::new()),
                 Block::PageBreak | Block::SectionBreak | Block::Image { .. } => None,
             });
             // The title is a shape of the slide as well and would stand there twice.
-            if opening.is_none_or(|opening| one_line(&opening) != name) {
+            if !made_up && opening.is_none_or(|opening| one_line(&opening) != name) {
                 composer.heading(2, &name);
             }
         }

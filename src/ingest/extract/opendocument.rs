@@ -26,8 +26,8 @@ const DROPPED: &[&str] = &[
 /// How often a cell that is said to repeat is repeated: sheets are filled to their edges this way.
 const REPEATED: usize = 64;
 
-/// Reads an `OpenDocument` file.
-pub(super) fn extract(bytes: &[u8], nest: &mut archive::Nest) -> Result<Found, ExtractError> {
+/// Reads an `OpenDocument` file. The first heading of sheets is the first sheet's name, no title.
+pub(super) fn extract(bytes: &[u8], nest: &mut archive::Nest, is_sheets: bool) -> Result<Found, ExtractError> {
     let mut package = archive::Package::open(bytes)?;
     if package.read("META-INF/manifest.xml", nest)?.is_some_and(|manifest| manifest.contains("encryption-data")) {
         return Err(ExtractError::new(
@@ -59,7 +59,7 @@ pub(super) fn extract(bytes: &[u8], nest: &mut archive::Nest) -> Result<Found, E
     }
     writer.end_paragraph();
     let (text, pages) = writer.composer.finish();
-    let title = title.or_else(|| markdown::first_heading(&text));
+    let title = title.or_else(|| if is_sheets { None } else { markdown::first_heading(&text) });
     Ok(Found { text, markup: Markup::Markdown, title, pages, warnings })
 }
 
