@@ -164,3 +164,55 @@ fn tidy_title(title: &str) -> Option<String> {
     }
     Some(text::normalise(&line).chars().take(300).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ingest::passages;
+
+    /// Small files of the formats that need no package, to be damaged.
+    const SEEDS: &[(&str, &str)] = &[
+        ("a.html", "<html><title>t</title><table><tr><td>a<td>b</table><pre>x</pre><p>水道<br>料金"),
+        ("a.md", "# A\n\n<!-- c -->\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\ncode\n```\n"),
+        ("a.csv", "種別,円\n\"家庭,用\",1\n業務用,2\n"),
+        ("a.json", "{\"a\": [1, {\"b\": \"水\"}], \"c\": null}\n{\"a\": 2}\n"),
+        ("a.xml", "<?xml version='1.0'?><!DOCTYPE r [<!ENTITY e 'x'>]><r><a>1 &e; &#65;</a><p>b <i>c</i></p></r>"),
+        (
+            "a.rtf",
+            "{\\rtf1\\ansi\\ansicpg932{\\fonttbl{\\f0\\fcharset128 M;}}\\f0\\'90\\'85\\u27700?\\trowd a\\cell\\row}",
+        ),
+        (
+            "a.eml",
+            "From: a@b\nTo: c\nSubject: =?UTF-8?B?5rC0?=\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\nhi\n--x\nContent-Type: text/csv; name=a.csv\n\na,b\n1,2\n--x--\n",
+        ),
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn damaged_files_are_read_or_refused(
+            seed in 0..SEEDS.len(),
+            damage in proptest::collection::vec((0_usize..400, any::<u8>(), 0_u8..3), 1..12),
+        ) {
+            let (name, text) = SEEDS[seed];
+            let mut bytes = text.as_bytes().to_vec();
+            for (at, byte, how) in damage {
+                let at = at.min(bytes.len() - 1);
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => bytes.truncate(at.max(4)),
+                }
+            }
+            let input = Input { bytes: bytes.into(), name: Some(name.to_owned()), declared_type: None };
+            if let Ok(found) = extract(&input) {
+                let total = found.text.chars().count();
+                prop_assert!(found.pages.iter().all(|(_, at)| *at <= total));
+                let drafts = passages::cut(&found);
+                prop_assert!(!drafts.is_empty() && drafts.iter().all(|draft| draft.end <= total));
+            }
+        }
+    }
+}
