@@ -3,7 +3,7 @@
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: run test check bench tools advisories
+.PHONY: run test check bench fuzz tools advisories
 
 run:
 	$(CARGO) run --release
@@ -21,6 +21,14 @@ check: tools
 
 bench:
 	$(CARGO) bench --bench flows
+
+# Damages the files below SEEDS for MINUTES; what crashes or hangs a reader is kept in target/fuzz.
+SEEDS ?= tests/fixtures
+MINUTES ?= 5
+
+fuzz:
+	$(CARGO) build --release --bins --example fuzz_extract
+	target/release/examples/fuzz_extract $(SEEDS) $(MINUTES) target/fuzz
 
 tools:
 	@./ci/tools

@@ -59,6 +59,8 @@ codes! {
     Malformed = "malformed",
     /// The file needs a password.
     Encrypted = "encrypted",
+    /// The file unpacks or expands to far more than a document.
+    UnsafeFile = "unsafe_file",
     /// The file holds images of text and no text.
     ScannedWithoutText = "scanned_without_text",
     /// Reading the file took too much time, memory or output.

@@ -91,6 +91,7 @@ fn status(code: Code) -> StatusCode {
         Code::EmptyFile
         | Code::Malformed
         | Code::Encrypted
+        | Code::UnsafeFile
         | Code::ScannedWithoutText
         | Code::ExtractionLimit
         | Code::ExtractionCrashed => StatusCode::UNPROCESSABLE_ENTITY,
@@ -144,6 +145,7 @@ fn kind(code: Code) -> &'static str {
         | Code::UnsupportedType
         | Code::Malformed
         | Code::Encrypted
+        | Code::UnsafeFile
         | Code::ScannedWithoutText
         | Code::ExtractionLimit
         | Code::ExtractionCrashed

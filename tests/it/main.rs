@@ -9,6 +9,7 @@ mod commands;
 mod documents;
 mod errors;
 mod extract;
+mod formats;
 mod questions;
 mod readme;
 mod restart;

@@ -72,7 +72,7 @@ pub(super) fn extract(bytes: &[u8], declared: Option<&str>) -> Result<Found, Ext
 }
 
 /// The encoding that a page names in its head.
-fn meta_charset(bytes: &[u8]) -> Option<&'static Encoding> {
+pub(super) fn meta_charset(bytes: &[u8]) -> Option<&'static Encoding> {
     let head = bytes.get(..4096).unwrap_or(bytes).to_ascii_lowercase();
     let head = String::from_utf8_lossy(&head);
     let at = head.find("<meta").and_then(|meta| head.get(meta..)?.find("charset=").map(|at| meta + at));

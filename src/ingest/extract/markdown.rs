@@ -1,5 +1,7 @@
 //! Markdown: kept as it is, without its front matter, which gives the title.
 
+use std::borrow::Cow;
+
 use encoding_rs::Encoding;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
@@ -14,6 +16,7 @@ pub(super) fn extract(bytes: &[u8], declared: Option<&str>) -> Result<Found, Ext
     let decoded = text::decode(bytes, charset)?;
     let text = text::normalise(&decoded.text);
     let (front_matter, body) = split_front_matter(&text);
+    let body = without_comments(body);
     let body = body.trim_start_matches('\n').trim_end();
     let heading = || first_heading(body).filter(|heading| !names_a_part(heading));
     let title = front_matter.and_then(title_field).or_else(heading);
@@ -76,6 +79,49 @@ pub(super) fn first_heading(markdown: &str) -> Option<String> {
     best.map(|(_, heading)| heading)
 }
 
+/// The text without HTML comments, which its readers never see. Code keeps them.
+#[expect(clippy::wildcard_enum_match_arm, reason = "few of the parser's many events matter here")]
+fn without_comments(markdown: &str) -> Cow<'_, str> {
+    if !markdown.contains("<!--") {
+        return Cow::Borrowed(markdown);
+    }
+    let mut out = String::with_capacity(markdown.len());
+    let mut written = 0;
+    for (event, range) in Parser::new_ext(markdown, Options::ENABLE_TABLES).into_offset_iter() {
+        let html = match event {
+            Event::Start(Tag::HtmlBlock) | Event::InlineHtml(_) => range,
+            _ => continue,
+        };
+        let mut at = html.start.max(written);
+        while let Some(from) = markdown.get(at..html.end).and_then(|rest| rest.find("<!--")) {
+            let from = at + from;
+            out.push_str(markdown.get(written..from).unwrap_or_default());
+            let length = markdown.get(from..html.end).and_then(|comment| comment.find("-->")).map(|end| end + 3);
+            at = length.map_or(html.end, |length| from + length);
+            written = at;
+        }
+    }
+    out.push_str(markdown.get(written..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+/// The same text with every heading a level lower, as far as levels go.
+pub(super) fn demoted(markdown: &str) -> String {
+    let mut out = String::with_capacity(markdown.len() + 64);
+    let mut written = 0;
+    for (event, range) in Parser::new_ext(markdown, Options::ENABLE_TABLES).into_offset_iter() {
+        let Event::Start(Tag::Heading { level, .. }) = event else { continue };
+        let is_marked = markdown.get(range.clone()).is_some_and(|heading| heading.starts_with('#'));
+        if level < HeadingLevel::H6 && is_marked && range.start >= written {
+            out.push_str(markdown.get(written..range.start).unwrap_or_default());
+            out.push('#');
+            written = range.start;
+        }
+    }
+    out.push_str(markdown.get(written..).unwrap_or_default());
+    out
+}
+
 /// Splits off a YAML (`---`) or TOML (`+++`) block at the very beginning.
 fn split_front_matter(text: &str) -> (Option<&str>, &str) {
     for fence in ["---", "+++"] {
@@ -125,6 +171,26 @@ fn title_field(front_matter: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn comments_go_but_not_from_code() {
+        let check = |from: &str, to: &str| assert_eq!(without_comments(from), to);
+        check("a <!-- b --> c", "a  c");
+        check("<!-- one\n\ntwo -->\n\n# A\n\n<div>x <!-- y --> z</div>\n", "\n\n# A\n\n<div>x  z</div>\n");
+        check("`<!-- a -->`\n\n```\n<!-- b -->\n```\n", "`<!-- a -->`\n\n```\n<!-- b -->\n```\n");
+        check("text\n\n<!-- never closed\n\nrest", "text\n\n");
+        check("no comment", "no comment");
+    }
+
+    #[test]
+    fn headings_are_demoted_outside_code() {
+        let check = |from: &str, to: &str| assert_eq!(demoted(from), to);
+        check(
+            "# A\n\n```\n# no\n```\n\n- # B\n\n###### C\n\nD\n===\n",
+            "## A\n\n```\n# no\n```\n\n- ## B\n\n###### C\n\nD\n===\n",
+        );
+        check("text", "text");
+    }
 
     #[test]
     fn front_matter_gives_the_title_and_goes() {

@@ -2,16 +2,27 @@
 //!
 //! [`Extractor`] is the way in: it runs the readers that hostile input can blow up in a process of their own.
 
+mod archive;
+mod compose;
+mod epub;
 mod html;
+mod json;
 mod language;
+mod mail;
 mod markdown;
+mod office;
+mod opendocument;
 mod pdf;
+mod rtf;
 mod sniff;
+mod tables;
 mod text;
 mod worker;
+mod xml;
 
 use bytes::Bytes;
 
+use self::sniff::Format;
 pub use self::worker::{Extractor, Limits, WORKER_ARGUMENT, worker_main};
 use crate::error::{Code, Problem};
 
@@ -89,17 +100,10 @@ struct Found {
     warnings: Vec<String>,
 }
 
-/// Reads a file of a known format on the calling thread. Hostile PDF and HTML can overflow the stack or eat all memory
-/// here: only the worker process calls this for them.
-fn extract(input: &Input, format: sniff::Format) -> Result<Extracted, ExtractError> {
-    let found = match format {
-        sniff::Format::Pdf => pdf::extract(&input.bytes)?,
-        sniff::Format::Html => html::extract(&input.bytes, input.declared_type.as_deref())?,
-        sniff::Format::Markdown => markdown::extract(&input.bytes, input.declared_type.as_deref())?,
-        sniff::Format::Plain | sniff::Format::Csv | sniff::Format::Tsv | sniff::Format::Json | sniff::Format::Xml => {
-            text::extract(&input.bytes, input.declared_type.as_deref())?
-        }
-    };
+/// Reads a file on the calling thread. Hostile files can overflow the stack or eat all memory here: only the worker
+/// process calls this for formats that need it.
+fn extract(input: &Input) -> Result<Extracted, ExtractError> {
+    let (found, format) = read(input, &mut archive::Nest::default())?;
     if found.text.trim().is_empty() {
         return Err(ExtractError::empty());
     }
@@ -114,6 +118,43 @@ fn extract(input: &Input, format: sniff::Format) -> Result<Extracted, ExtractErr
     })
 }
 
+/// Finds a file's format and reads it; `nest` bounds what lies inside it.
+fn read(input: &Input, nest: &mut archive::Nest) -> Result<(Found, Format), ExtractError> {
+    let (bytes, declared) = (&input.bytes, input.declared_type.as_deref());
+    let mut format = sniff::sniff(bytes, input.name.as_deref(), declared)?;
+    if format == Format::Zip {
+        format = archive::kind(bytes)?;
+    }
+    let found = match format {
+        Format::Plain => text::extract(bytes, declared),
+        Format::Markdown => markdown::extract(bytes, declared),
+        Format::Html => html::extract(bytes, declared),
+        Format::Pdf => pdf::extract(bytes),
+        Format::Csv => tables::extract(bytes, declared, b','),
+        Format::Tsv => tables::extract(bytes, declared, b'\t'),
+        Format::Json | Format::JsonLines => json::extract(bytes, declared),
+        Format::Xml => xml::extract(bytes, declared),
+        Format::Docx | Format::Doc => office::extract(bytes, office::Parts::Text),
+        Format::Xlsx | Format::Xls => office::extract(bytes, office::Parts::Sheets),
+        Format::Pptx | Format::Ppt => office::extract(bytes, office::Parts::Slides),
+        Format::Odt | Format::Odp => opendocument::extract(bytes, nest, false),
+        Format::Ods => opendocument::extract(bytes, nest, true),
+        Format::Rtf => rtf::extract(bytes),
+        Format::Epub => epub::extract(bytes, nest),
+        Format::Mail => mail::extract(bytes, nest),
+        Format::Zip => archive::extract(bytes, nest),
+    }?;
+    Ok((found, format))
+}
+
+/// A text as a section of another: its headings a level lower, so that they stay below the section's own.
+fn demote(found: &Found) -> String {
+    if found.markup == Markup::Plain {
+        return found.text.clone();
+    }
+    markdown::demoted(&found.text)
+}
+
 /// One line without surplus space; nothing where there is nothing to read: a filing's number is no title, and the
 /// file's name says more. Long titles are cut at 300 characters.
 fn tidy_title(title: &str) -> Option<String> {
@@ -122,4 +163,56 @@ fn tidy_title(title: &str) -> Option<String> {
         return None;
     }
     Some(text::normalise(&line).chars().take(300).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ingest::passages;
+
+    /// Small files of the formats that need no package, to be damaged.
+    const SEEDS: &[(&str, &str)] = &[
+        ("a.html", "<html><title>t</title><table><tr><td>a<td>b</table><pre>x</pre><p>水道<br>料金"),
+        ("a.md", "# A\n\n<!-- c -->\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\ncode\n```\n"),
+        ("a.csv", "種別,円\n\"家庭,用\",1\n業務用,2\n"),
+        ("a.json", "{\"a\": [1, {\"b\": \"水\"}], \"c\": null}\n{\"a\": 2}\n"),
+        ("a.xml", "<?xml version='1.0'?><!DOCTYPE r [<!ENTITY e 'x'>]><r><a>1 &e; &#65;</a><p>b <i>c</i></p></r>"),
+        (
+            "a.rtf",
+            "{\\rtf1\\ansi\\ansicpg932{\\fonttbl{\\f0\\fcharset128 M;}}\\f0\\'90\\'85\\u27700?\\trowd a\\cell\\row}",
+        ),
+        (
+            "a.eml",
+            "From: a@b\nTo: c\nSubject: =?UTF-8?B?5rC0?=\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\nhi\n--x\nContent-Type: text/csv; name=a.csv\n\na,b\n1,2\n--x--\n",
+        ),
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn damaged_files_are_read_or_refused(
+            seed in 0..SEEDS.len(),
+            damage in proptest::collection::vec((0_usize..400, any::<u8>(), 0_u8..3), 1..12),
+        ) {
+            let (name, text) = SEEDS[seed];
+            let mut bytes = text.as_bytes().to_vec();
+            for (at, byte, how) in damage {
+                let at = at.min(bytes.len() - 1);
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => bytes.truncate(at.max(4)),
+                }
+            }
+            let input = Input { bytes: bytes.into(), name: Some(name.to_owned()), declared_type: None };
+            if let Ok(found) = extract(&input) {
+                let total = found.text.chars().count();
+                prop_assert!(found.pages.iter().all(|(_, at)| *at <= total));
+                let drafts = passages::cut(&found);
+                prop_assert!(!drafts.is_empty() && drafts.iter().all(|draft| draft.end <= total));
+            }
+        }
+    }
 }

@@ -17,7 +17,22 @@ pub(super) enum Format {
     Csv,
     Tsv,
     Json,
+    JsonLines,
     Xml,
+    Docx,
+    Xlsx,
+    Pptx,
+    Doc,
+    Xls,
+    Ppt,
+    Odt,
+    Ods,
+    Odp,
+    Rtf,
+    Epub,
+    Mail,
+    /// Also any format that is packed in one, until somebody looks inside.
+    Zip,
 }
 
 impl Format {
@@ -30,20 +45,32 @@ impl Format {
             Self::Csv => "text/csv",
             Self::Tsv => "text/tab-separated-values",
             Self::Json => "application/json",
+            Self::JsonLines => "application/jsonl",
             Self::Xml => "application/xml",
+            Self::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Pptx => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+            Self::Doc => "application/msword",
+            Self::Xls => "application/vnd.ms-excel",
+            Self::Ppt => "application/vnd.ms-powerpoint",
+            Self::Odt => "application/vnd.oasis.opendocument.text",
+            Self::Ods => "application/vnd.oasis.opendocument.spreadsheet",
+            Self::Odp => "application/vnd.oasis.opendocument.presentation",
+            Self::Rtf => "application/rtf",
+            Self::Epub => "application/epub+zip",
+            Self::Mail => "message/rfc822",
+            Self::Zip => "application/zip",
         }
     }
 
-    /// Whether input that was made for it can overflow the stack, eat all memory or hang its reader.
+    /// Whether input that was made for it can overflow the stack, eat all memory or hang its reader. Plain text and
+    /// Markdown are kept as they are.
     pub(super) fn needs_guard(self) -> bool {
-        match self {
-            Self::Html | Self::Pdf => true,
-            Self::Plain | Self::Markdown | Self::Csv | Self::Tsv | Self::Json | Self::Xml => false,
-        }
+        !matches!(self, Self::Plain | Self::Markdown)
     }
 }
 
-/// Finds the format.
+/// Finds the format. What lies in a ZIP file is not looked at, since that takes unpacking.
 ///
 /// # Errors
 /// `empty_file`, `encrypted` or `unsupported_type`; the last names what was found.
@@ -56,13 +83,13 @@ pub(super) fn sniff(bytes: &[u8], name: Option<&str>, declared: Option<&str>) ->
         return Ok(Format::Pdf);
     }
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
-        return Err(unsupported(zip_kind(bytes)));
+        return Ok(Format::Zip);
     }
     if bytes.starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
-        return Err(ole_kind(bytes));
+        return ole_kind(bytes);
     }
     if bytes.starts_with(br"{\rtf") {
-        return Err(unsupported("an RTF document"));
+        return Ok(Format::Rtf);
     }
     if bytes.starts_with(b"%!PS") {
         return Err(unsupported("a PostScript document"));
@@ -84,6 +111,8 @@ fn hint(name: Option<&str>, declared: Option<&str>) -> Option<Format> {
         Some("html" | "htm" | "xhtml" | "shtml") => return Some(Format::Html),
         Some("csv") => return Some(Format::Csv),
         Some("tsv") => return Some(Format::Tsv),
+        Some("jsonl" | "ndjson") => return Some(Format::JsonLines),
+        Some("eml") => return Some(Format::Mail),
         Some("txt" | "text" | "log") => return Some(Format::Plain),
         _ => {}
     }
@@ -93,6 +122,8 @@ fn hint(name: Option<&str>, declared: Option<&str>) -> Option<Format> {
         "text/html" | "application/xhtml+xml" => Some(Format::Html),
         "text/csv" => Some(Format::Csv),
         "text/tab-separated-values" => Some(Format::Tsv),
+        "message/rfc822" => Some(Format::Mail),
+        "application/jsonl" | "application/x-ndjson" => Some(Format::JsonLines),
         _ => None,
     }
 }
@@ -106,6 +137,9 @@ fn text_format(bytes: &[u8], head: &[u8], hint: Option<Format>) -> Format {
     if opens_with(&["<?xml"]) {
         return if opening.contains("<html") { Format::Html } else { Format::Xml };
     }
+    if is_mail(&opening, hint) {
+        return Format::Mail;
+    }
     match hint {
         Some(Format::Html) if opening.contains('<') => return Format::Html,
         Some(format @ (Format::Markdown | Format::Csv | Format::Tsv)) => return format,
@@ -116,10 +150,54 @@ fn text_format(bytes: &[u8], head: &[u8], hint: Option<Format>) -> Format {
     ]) {
         return Format::Html;
     }
-    if opens_with(&["{", "["]) && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
-        return Format::Json;
+    if opens_with(&["{", "["])
+        && let Some(format) = json_kind(bytes, hint)
+    {
+        return format;
     }
     if hint.is_none() && looks_like_markdown(&opening) { Format::Markdown } else { Format::Plain }
+}
+
+/// JSON, or a line of JSON after another. What is not quite JSON is a text.
+fn json_kind(bytes: &[u8], hint: Option<Format>) -> Option<Format> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();
+    if values.next()?.is_err() {
+        return None;
+    }
+    match values.next() {
+        None => Some(Format::Json),
+        Some(Ok(_)) => Some(Format::JsonLines),
+        Some(Err(_)) => hint.filter(|hint| *hint == Format::JsonLines),
+    }
+}
+
+/// A message begins with header fields, several of which every message has. The name promises one that has few.
+fn is_mail(opening: &str, hint: Option<Format>) -> bool {
+    const USUAL: [&str; 10] = [
+        "from",
+        "to",
+        "subject",
+        "date",
+        "message-id",
+        "mime-version",
+        "received",
+        "return-path",
+        "delivered-to",
+        "content-type",
+    ];
+    let mut found = 0;
+    for line in opening.lines().take(100).take_while(|line| !line.is_empty()) {
+        if line.starts_with([' ', '\t']) {
+            continue;
+        }
+        let Some((name, _)) = line.split_once(':') else { return false };
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+            return false;
+        }
+        found += usize::from(USUAL.contains(&name));
+    }
+    found >= if hint == Some(Format::Mail) { 1 } else { 3 }
 }
 
 /// The first characters in lower case, without byte order mark, white space and comments; UTF-16 is narrowed.
@@ -172,48 +250,30 @@ fn is_binary(head: &[u8]) -> bool {
     controls * 100 > head.len().max(200)
 }
 
-/// Names what a zip holds from the entry names in its directory, which is at its end.
-fn zip_kind(bytes: &[u8]) -> &'static str {
-    let first = bytes.get(..1024).unwrap_or(bytes);
-    let last = bytes.get(bytes.len().saturating_sub(1 << 20)..).unwrap_or(bytes);
-    let has = |name: &[u8]| contains(first, name) || contains(last, name);
-    if contains(first, b"mimetypeapplication/epub+zip") || has(b"META-INF/container.xml") {
-        "an EPUB book"
-    } else if contains(first, b"mimetypeapplication/vnd.oasis.opendocument") {
-        "an OpenDocument file"
-    } else if has(b"word/document") {
-        "a Word document (DOCX)"
-    } else if has(b"xl/workbook") {
-        "an Excel workbook (XLSX)"
-    } else if has(b"ppt/presentation") {
-        "a PowerPoint presentation (PPTX)"
-    } else {
-        "a ZIP archive"
-    }
-}
-
 /// OLE files are old Office documents, or new ones under a password.
-fn ole_kind(bytes: &[u8]) -> ExtractError {
+fn ole_kind(bytes: &[u8]) -> Result<Format, ExtractError> {
     let utf16 = |name: &str| name.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
     let has = |name: &str| contains(bytes, &utf16(name));
     if has("EncryptedPackage") {
-        return ExtractError::new(
+        return Err(ExtractError::new(
             Code::Encrypted,
             "the Office file needs a password; save it without one and upload it again",
-        );
+        ));
     }
-    unsupported(if has("WordDocument") {
-        "an old Word document (DOC)"
-    } else if has("Workbook") {
-        "an old Excel workbook (XLS)"
+    if has("WordDocument") {
+        Ok(Format::Doc)
+    } else if has("Workbook") || has("Book") {
+        Ok(Format::Xls)
     } else if has("PowerPoint Document") {
-        "an old PowerPoint presentation (PPT)"
+        Ok(Format::Ppt)
+    } else if has("__substg1.0_") {
+        Err(unsupported("an Outlook message (MSG)"))
     } else {
-        "an OLE file (an old Office format)"
-    })
+        Err(unsupported("an OLE file (an old Office format)"))
+    }
 }
 
-fn unsupported(found: &str) -> ExtractError {
+pub(super) fn unsupported(found: &str) -> ExtractError {
     let message = format!("the file is {found}, which cannot be read; save it as PDF, HTML, Markdown or plain text");
     ExtractError::new(Code::UnsupportedType, message)
 }
@@ -252,6 +312,15 @@ mod tests {
         check(b"a\tb\n1\t2", "", "text/tab-separated-values", Format::Tsv);
         check(br#"{"a": [1, 2]}"#, "", "", Format::Json);
         check(br#"{"a": [1, 2"#, "a.json", "", Format::Plain);
+        check(b"{\"a\": 1}\n{\"a\": 2}", "", "", Format::JsonLines);
+        check(b"{\"a\": 1}\n{\"a\": ", "a.jsonl", "", Format::JsonLines);
+        check(b"[1] is a note", "a", "", Format::Plain);
+        check(br"{\rtf1\ansi text}", "a.doc", "", Format::Rtf);
+        check(b"PK\x03\x04 anything", "a.txt", "", Format::Zip);
+        check(b"Received: x\r\n\tby y\r\nFrom: a\r\nSubject: s\r\n\r\nbody", "", "", Format::Mail);
+        check(b"Subject: s\r\n\r\nbody", "a.eml", "", Format::Mail);
+        check(b"Subject: s\n\nFrom: x\nTo: y", "", "", Format::Plain);
+        check(b"From: x\nTo: y\nnot a header\nSubject: s", "", "", Format::Plain);
         check(b"BMW and MZ are not signatures", "", "image/bmp", Format::Plain);
         check("日本語".as_bytes(), "a.bin", "application/octet-stream", Format::Plain);
     }
@@ -267,12 +336,6 @@ mod tests {
         };
         check(b"", Code::EmptyFile, "no text");
         check(b" \r\n\t ", Code::EmptyFile, "no text");
-        check(b"PK\x03\x04....word/document.xml", Code::UnsupportedType, "DOCX");
-        check(b"PK\x03\x04....xl/workbook.xml", Code::UnsupportedType, "XLSX");
-        check(b"PK\x03\x04....ppt/presentation.xml", Code::UnsupportedType, "PPTX");
-        check(b"PK\x03\x04....mimetypeapplication/epub+zip", Code::UnsupportedType, "EPUB");
-        check(b"PK\x03\x04....anything", Code::UnsupportedType, "ZIP");
-        check(br"{\rtf1\ansi text}", Code::UnsupportedType, "RTF");
         check(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01", Code::UnsupportedType, "image/png");
         check(&[0xff, 0xd8, 0xff, 0xe0, 0, 16, 1, 2, 3, 4, 5, 6, 7, 1, 0, 0], Code::UnsupportedType, "image/jpeg");
         check(&(0..=255).cycle().take(4000).collect::<Vec<u8>>(), Code::UnsupportedType, "binary");
@@ -280,7 +343,7 @@ mod tests {
             let name = name.encode_utf16().flat_map(u16::to_le_bytes);
             b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".iter().copied().chain(name).collect::<Vec<u8>>()
         };
-        check(&ole("WordDocument"), Code::UnsupportedType, "DOC");
+        check(&ole("__substg1.0_"), Code::UnsupportedType, "MSG");
         check(&ole("EncryptedPackage"), Code::Encrypted, "password");
     }
 }

@@ -75,7 +75,7 @@ impl Extractor {
             return self.extract_guarded(input).await;
         }
         // Plain text and Markdown are read in one pass without recursion; a process for each would only cost time.
-        let reading = tokio::task::spawn_blocking(move || super::extract(&input, format));
+        let reading = tokio::task::spawn_blocking(move || super::extract(&input));
         reading.await.unwrap_or_else(|_| Err(crashed()))
     }
 
@@ -185,8 +185,7 @@ fn work() -> io::Result<()> {
     let mut bytes = Vec::new();
     stdin.read_to_end(&mut bytes)?;
     let input = Input { bytes: Bytes::from(bytes), name: task.name, declared_type: task.declared_type };
-    let result = sniff::sniff(&input.bytes, input.name.as_deref(), input.declared_type.as_deref())
-        .and_then(|format| super::extract(&input, format));
+    let result = super::extract(&input);
     let mut stdout = io::BufWriter::new(io::stdout().lock());
     serde_json::to_writer(&mut stdout, &result)?;
     stdout.flush()
