@@ -73,6 +73,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/documents/{id}/original", &[Method::GET]).route(web::get().to(documents::original)))
         .service(resource("/api/documents/{id}/retry", &[Method::POST]).route(web::post().to(documents::retry)))
         .service(resource("/api/search", &[Method::GET]).route(web::get().to(search::search)))
+        .service(resource("/api/search/analyze", &[Method::GET]).route(web::get().to(search::analyze)))
         .service(
             resource("/api/questions", &[Method::GET, Method::POST])
                 .route(web::get().to(questions::list))

@@ -1,11 +1,16 @@
-//! `GET /api/search`.
+//! `GET /api/search`, and `GET /api/search/analyze`, which shows what a text is to the index.
 
 use actix_web::web::{Data, Json, Query};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use crate::answer::{self, Find, Found, SearchMode};
 use crate::app::App;
+use crate::error::{Problem, check_length};
+use crate::search::analyzer::{self, TokenKind};
+
+/// The longest text that is taken apart, in characters.
+const MAX_TEXT_CHARS: usize = 2_000;
 
 #[derive(Deserialize)]
 pub(super) struct SearchParams {
@@ -23,4 +28,45 @@ pub(super) async fn search(app: Data<App>, params: Query<SearchParams>) -> Resul
     let collection = params.collection.filter(|name| !name.is_empty());
     let find = Find { query: params.q, limit: params.limit.unwrap_or(10), collection };
     Ok(Json(answer::find(&app, find).await?))
+}
+
+#[derive(Deserialize)]
+pub(super) struct AnalyzeParams {
+    #[serde(default)]
+    text: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct Analyzed {
+    tokens: Vec<ShownToken>,
+}
+
+/// A term of the index. Offsets count Unicode scalar values of the text.
+#[derive(Serialize)]
+struct ShownToken {
+    text: String,
+    kind: &'static str,
+    start: usize,
+    end: usize,
+}
+
+pub(super) async fn analyze(params: Query<AnalyzeParams>) -> Result<Json<Analyzed>, ApiError> {
+    let text = params.into_inner().text;
+    if text.is_empty() {
+        return Err(Problem::parameter("text", "text must hold what to take apart").into());
+    }
+    check_length("text", &text, MAX_TEXT_CHARS)?;
+    let tokens = actix_web::web::block(move || analyzer::analyze(&text)).await.unwrap_or_default();
+    let shown = |token: analyzer::Token| ShownToken {
+        text: token.term,
+        kind: match token.kind {
+            TokenKind::Word => "word",
+            TokenKind::Stop => "stop",
+            TokenKind::Compound => "compound",
+            TokenKind::Gram => "gram",
+        },
+        start: token.start,
+        end: token.end,
+    };
+    Ok(Json(Analyzed { tokens: tokens.into_iter().map(shown).collect() }))
 }

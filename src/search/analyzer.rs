@@ -6,6 +6,7 @@
 //! original text, although terms are of the normalised one.
 
 mod japanese;
+mod kanji;
 mod normal;
 mod spaced;
 mod stop;
@@ -15,7 +16,7 @@ use std::collections::HashSet;
 use normal::Normal;
 
 /// Rises whenever the same text gives other terms, so that an index made by an older analyser is rebuilt.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,6 +122,9 @@ fn tokens(normal: &Normal) -> Vec<Token> {
             }
         } else {
             at += 1;
+            if is_pictograph(chars[start]) {
+                push(chars[start].to_string(), start, at, TokenKind::Word);
+            }
         }
     }
     found
@@ -164,6 +168,11 @@ fn is_japanese(character: char) -> bool {
     is_han(character)
         || is_hiragana(character)
         || matches!(character, '\u{30a1}'..='\u{30fa}' | 'ー' | '\u{31f0}'..='\u{31ff}')
+}
+
+/// Emoji and symbols that are drawn like them; each is a word.
+fn is_pictograph(character: char) -> bool {
+    matches!(character, '\u{2600}'..='\u{27bf}' | '\u{1f300}'..='\u{1faff}')
 }
 
 /// Thai, Lao, Myanmar, Khmer, and Hangul, whose spaces do not separate words from particles.

@@ -6,7 +6,9 @@
 mod query;
 mod rank;
 mod schema;
+mod segment;
 mod statistics;
+mod terms;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,6 +16,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use ::tantivy::indexer::UserOperation;
 use ::tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyError, Term};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -131,7 +134,7 @@ impl Inner {
     fn new(index: Index, fields: Fields, log: &str, applied: u64) -> ::tantivy::Result<Self> {
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let writer = Mutex::new(Some(Self::writer(&index)?));
-        let snapshot = RwLock::new(Arc::new(Snapshot::new(reader.searcher(), &fields)?));
+        let snapshot = RwLock::new(Arc::new(Snapshot::new(reader.searcher(), &fields, None)?));
         let applied = AtomicU64::new(applied);
         Ok(Self { fields, index, reader, snapshot, writer, applied, log: log.to_owned() })
     }
@@ -211,23 +214,26 @@ impl Inner {
         );
         commit.commit()?;
         self.reader.reload()?;
-        let snapshot = Arc::new(Snapshot::new(self.reader.searcher(), &self.fields)?);
+        let before = Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner));
+        let snapshot = Arc::new(Snapshot::new(self.reader.searcher(), &self.fields, Some(&before))?);
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
         self.applied.store(seq, Ordering::Release);
         Ok(())
     }
 
     fn write(&self, writer: &IndexWriter, change: &Change) -> ::tantivy::Result<()> {
-        writer.delete_term(Term::from_field_bytes(self.fields.document, change.document_id.0.as_bytes()));
+        let old = Term::from_field_bytes(self.fields.document, change.document_id.0.as_bytes());
+        let mut operations = vec![UserOperation::Delete(old)];
         if let DocumentState::Present(document) = &change.state {
-            self.fields.each_entry(change.document_id, document, |entry| writer.add_document(entry).map(drop))?;
+            operations.extend(self.fields.entries(change.document_id, document).into_iter().map(UserOperation::Add));
         }
-        Ok(())
+        // In one go, so that all of a document's entries lie side by side in one segment.
+        writer.run(operations).map(drop)
     }
 
     fn search(&self, asked: &SearchQuery) -> ::tantivy::Result<Vec<DocumentHit>> {
         let snapshot = Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner));
-        let question = Question::new(&self.fields, &snapshot, &asked.text)?;
+        let question = Question::new(&snapshot, &asked.text)?;
         if question.is_empty() || asked.limit == 0 {
             return Ok(Vec::new());
         }

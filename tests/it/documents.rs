@@ -226,3 +226,21 @@ async fn search_shows_the_passage_with_exact_offsets_and_highlights() {
     assert_eq!(app.get("/api/search?q=x&limit=101").await.code(), "invalid_parameter");
     assert_eq!(app.get("/api/search?q=x&mode=magic").await.code(), "invalid_request");
 }
+
+#[tokio::test]
+async fn the_tokens_of_a_text_are_shown() {
+    let app = TestApp::start().await;
+    let shown = app.get("/api/search/analyze?text=the Wings 水道").await.json();
+    let token =
+        |text: &str, kind: &str, start: u32, end: u32| json!({"text": text, "kind": kind, "start": start, "end": end});
+    let expected = [
+        token("the", "stop", 0, 3),
+        token("wing", "word", 4, 9),
+        token("水道", "word", 10, 12),
+        token("水道", "gram", 10, 12),
+        token("道", "gram", 11, 12),
+    ];
+    assert_eq!(shown["tokens"], json!(expected));
+    assert_eq!(app.get("/api/search/analyze").await.code(), "invalid_parameter");
+    assert_eq!(app.get(&format!("/api/search/analyze?text={}", "x".repeat(2_001))).await.code(), "invalid_parameter");
+}

@@ -109,7 +109,9 @@ async fn keys_decide_who_may_do_what() {
     for open in ["/healthz", "/readyz", "/"] {
         assert_eq!(app.get(open).await.status, StatusCode::OK, "{open}");
     }
-    for closed in ["/api/documents", "/api/search?q=x", "/metrics", "/api/usage", "/nowhere"] {
+    for closed in
+        ["/api/documents", "/api/search?q=x", "/api/search/analyze?text=x", "/metrics", "/api/usage", "/nowhere"]
+    {
         let reply = app.get(closed).await;
         assert_eq!((reply.status, reply.code().as_str()), (StatusCode::UNAUTHORIZED, "unauthorized"), "{closed}");
         assert_eq!(reply.headers["www-authenticate"], "Bearer");

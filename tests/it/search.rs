@@ -67,6 +67,7 @@ async fn keeps_its_contract<F: AsyncFn() -> Arc<dyn Search>>(empty: F) {
     let fresh = async || Subject { search: empty().await, next: 0 };
     finds_in_both_languages(fresh().await).await;
     finds_codes_characters_and_mixtures(fresh().await).await;
+    finds_what_is_written_otherwise(fresh().await).await;
     holds_a_document_as_it_was_put_last(fresh().await).await;
     keeps_collections_apart(fresh().await).await;
     gives_what_was_asked_for(fresh().await).await;
@@ -117,6 +118,38 @@ async fn finds_codes_characters_and_mixtures(mut subject: Subject) {
     ] {
         assert_eq!(subject.find(question).await.first(), Some(&expected), "{question}");
     }
+}
+
+/// Each question finds the text beside it first among all of these.
+async fn finds_what_is_written_otherwise(mut subject: Subject) {
+    let table: &[(&str, &[&str])] = &[
+        ("東京都水道局が検針を行う。", &["水道局", "東京都の水道", "検針", "局"]),
+        ("雪が降り続いたので道路を閉鎖した。", &["降った雪", "雪が降らない", "閉鎖する", "雪"]),
+        ("社内のコンピューターを更新する。", &["コンピュータ", "コンピューター", "ｺﾝﾋﾟｭｰﾀ", "コンピューターの更新"]),
+        ("ヴァイオリンの弓を張り替える。", &["バイオリン", "ヴァイオリン", "ｳﾞｧｲｵﾘﾝ", "弓"]),
+        ("國立圖書館は學術資料を收藏する。", &["国立図書館", "學術資料", "学術", "収蔵"]),
+        ("髙橋さんと渡邊さんの名簿です。", &["高橋", "髙橋", "渡辺", "渡邊", "名簿"]),
+        ("型番ＡＢＣ－１２３４の取扱説明書", &["ABC-1234", "abc1234", "ABC 1234", "1234", "取扱説明書"]),
+        ("安全規格 IEC 61508-3 を適用する。", &["IEC61508", "61508-3", "61508", "安全規格"]),
+        ("予算は 1,250,000 円とする。", &["1250000", "1,250,000", "１２５００００円", "予算"]),
+        ("誕生日おめでとう🎉またね", &["🎉", "誕生日", "おめでとう"]),
+        ("A warranty covers the refrigerator compressor.", &["refridgerator", "warrenty", "compressors"]),
+        ("The committee approved Café funding.", &["cafe", "CAFÉ", "comittee", "funded", "approving"]),
+        ("Vitamin K and 鉄分 in spinach", &["K", "ビタミン K", "spinach 鉄分", "鉄"]),
+    ];
+    let ids: Vec<DocumentId> = table.iter().map(|_| DocumentId::new()).collect();
+    for (id, (text, _)) in ids.iter().zip(table) {
+        subject.put(*id, "", &[text]).await;
+    }
+    let mut lost = Vec::new();
+    for (id, (text, questions)) in ids.iter().zip(table) {
+        for question in *questions {
+            if subject.find(question).await.first() != Some(id) {
+                lost.push(format!("{question} for {text}"));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{lost:#?}");
 }
 
 async fn holds_a_document_as_it_was_put_last(mut subject: Subject) {

@@ -7,8 +7,8 @@ const NFKC: ComposingNormalizerBorrowed<'static> = ComposingNormalizerBorrowed::
 const NFKD: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizerBorrowed::new_nfkd();
 const COMBINING: CanonicalCombiningClassMapBorrowed<'static> = CanonicalCombiningClassMapBorrowed::new();
 
-/// A text in NFKC and lower case, Latin letters without their accents, invisible characters removed. Both vectors
-/// are equally long.
+/// A text in NFKC and lower case, Latin letters without their accents, kanji in their present form, invisible
+/// characters removed. Both vectors are equally long.
 #[derive(Debug, Default)]
 pub(super) struct Normal {
     /// The normal characters.
@@ -58,8 +58,24 @@ impl Normal {
     }
 
     fn push(&mut self, character: char, source: (usize, usize)) {
-        self.chars.push(character);
-        self.sources.push(source);
+        // ヴァイオリン is バイオリン: two characters that sound like one.
+        let folded = match (self.chars.last(), character) {
+            (Some('ヴ'), 'ァ') => Some('バ'),
+            (Some('ヴ'), 'ィ') => Some('ビ'),
+            (Some('ヴ'), 'ェ') => Some('ベ'),
+            (Some('ヴ'), 'ォ') => Some('ボ'),
+            _ => None,
+        };
+        match (folded, self.chars.last_mut(), self.sources.last_mut()) {
+            (Some(folded), Some(last), Some(from)) => {
+                *last = folded;
+                from.1 = source.1;
+            }
+            _ => {
+                self.chars.push(super::kanji::modern(character));
+                self.sources.push(source);
+            }
+        }
     }
 
     fn push_normalised(&mut self, piece: &str, source: (usize, usize)) {
@@ -131,6 +147,9 @@ mod tests {
         check("葛\u{e0100}城", "葛城");
         check("co\u{ad}operate", "cooperate");
         check("İ", "i");
+        check("舊字體の學校", "旧字体の学校");
+        check("ヴァイオリンとｳﾞｪﾈﾂｨｱ", "バイオリンとベネツィア");
+        check("ヴ", "ヴ");
         check("", "");
     }
 
@@ -143,6 +162,7 @@ mod tests {
         check("a㍻b", &[(0, 1), (1, 2), (1, 2), (2, 3)]);
         check("ｶﾞa", &[(0, 2), (2, 3)]);
         check("ｦ\u{3099}x", &[(0, 2), (2, 3)]);
+        check("ヴァx", &[(0, 2), (2, 3)]);
         check("a\u{200b}b", &[(0, 1), (2, 3)]);
     }
 }

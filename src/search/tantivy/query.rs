@@ -4,23 +4,36 @@
 //! of it that stands in no document.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use tantivy::query::{BooleanQuery, BoostQuery, ConstScoreQuery, Occur, Query, TermQuery};
-use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{Searcher, Term};
+use tantivy::Term;
+use tantivy::schema::Field;
 
 use super::schema::{Fields, Texts};
-use super::statistics::{Level, Snapshot};
+use super::segment::Segment;
+use super::statistics::Snapshot;
 use crate::search::analyzer::{self, TokenKind};
 
-/// What a bigram counts where a word counts 1.
-const GRAM: f32 = 0.25;
+/// What a bigram of a passage counts where a word counts 1.
+const GRAM_OF_PASSAGE: f32 = 0.25;
+
+/// What a bigram of a whole document counts where a word counts 1.
+const GRAM_OF_WHOLE: f32 = 0.5;
+
+/// What a word counts that a mistyped one may have been meant to be.
+const RESPELT: f32 = 0.5;
+
+/// Most words of a question that are taken for mistyped.
+const MOST_MISTYPED: usize = 4;
+
+/// Words that one mistyped word may stand for: the commonest of those a letter away.
+const MOST_RESPELT: usize = 3;
+
+/// The shortest word that is taken for mistyped, in letters; a letter away from a shorter one is any other.
+const SHORTEST_MISTYPED: usize = 4;
 
 /// Most distinct terms of a question that are looked up; a pasted page is cut here.
 const MOST_TERMS: usize = 128;
-
-/// Most bigrams that candidates are found by beside words; the commoner ones only order what the others found.
-const MOST_RARE_GRAMS: usize = 8;
 
 /// Most bigrams that a question of one character stands for in each segment.
 const MOST_EXPANSIONS: usize = 256;
@@ -39,16 +52,19 @@ pub(super) enum Breadth {
 pub(super) struct Question {
     words: Vec<String>,
     grams: Vec<String>,
+    /// What a word that stands nowhere may have been meant to be.
+    respelt: Vec<String>,
 }
 
 impl Question {
     /// Takes a question apart. A lone character stands for all bigrams that begin with it.
-    pub(super) fn new(fields: &Fields, snapshot: &Snapshot, text: &str) -> tantivy::Result<Self> {
+    pub(super) fn new(snapshot: &Snapshot, text: &str) -> tantivy::Result<Self> {
         let QuestionTerms { words, mut grams, lone_character } = QuestionTerms::of(text);
         if let Some(character) = lone_character {
-            grams = beginning_with(&snapshot.searcher, fields.passage.grams, &character)?;
+            grams = beginning_with(&snapshot.segments, &character)?;
         }
-        Ok(Self { words, grams })
+        let respelt = respelt(&snapshot.segments, &words)?;
+        Ok(Self { words, grams, respelt })
     }
 
     /// Whether there is nothing to look up.
@@ -56,41 +72,21 @@ impl Question {
         self.words.is_empty() && self.grams.is_empty()
     }
 
-    /// Each term in its field, with what it counts.
-    pub(super) fn terms(&self, texts: Texts) -> impl Iterator<Item = (Term, f32)> {
-        let term = |field: Field, weight: f32| move |text: &String| (Term::from_field_text(field, text), weight);
-        self.words.iter().map(term(texts.words, 1.0)).chain(self.grams.iter().map(term(texts.grams, GRAM)))
+    /// Each term as passages have it, with what it counts.
+    pub(super) fn passage_terms(&self, fields: &Fields) -> Vec<(Term, f32)> {
+        self.terms(fields.passage, GRAM_OF_PASSAGE)
     }
 
-    /// The query that finds candidates among entries of one size, of one collection or all.
-    pub(super) fn query(
-        &self,
-        level: &Level,
-        breadth: Breadth,
-        collection: Option<(Field, &str)>,
-    ) -> tantivy::Result<Box<dyn Query>> {
-        let mut terms = Vec::new();
-        for (term, weight) in self.terms(level.texts) {
-            terms.push((level.searcher.doc_freq(&term)?, term, weight));
-        }
-        let mut grams = terms.split_off(self.words.len());
-        if !terms.is_empty() {
-            grams.sort_by_key(|(frequency, ..)| *frequency);
-            grams.retain(|(frequency, ..)| *frequency > 0);
-            grams.truncate(match breadth {
-                Breadth::Words => 0,
-                Breadth::RareGrams => MOST_RARE_GRAMS,
-            });
-        }
-        let clauses = terms.into_iter().chain(grams).map(|(_, term, weight)| {
-            let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
-            (Occur::Should, Box::new(BoostQuery::new(Box::new(query), weight)) as Box<dyn Query>)
-        });
-        let query = Box::new(BooleanQuery::new(clauses.collect()));
-        let Some((field, name)) = collection else { return Ok(query) };
-        let term = TermQuery::new(Term::from_field_text(field, name), IndexRecordOption::Basic);
-        let filter = ConstScoreQuery::new(Box::new(term), 0.0);
-        Ok(Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, Box::new(filter))])))
+    /// Each term as whole documents have it, with what it counts.
+    pub(super) fn whole_terms(&self, fields: &Fields) -> Vec<(Term, f32)> {
+        self.terms(fields.whole, GRAM_OF_WHOLE)
+    }
+
+    fn terms(&self, texts: Texts, gram: f32) -> Vec<(Term, f32)> {
+        let term = |field: Field, weight: f32| move |text: &String| (Term::from_field_text(field, text), weight);
+        let words = self.words.iter().map(term(texts.words, 1.0));
+        let respelt = self.respelt.iter().map(term(texts.words, RESPELT));
+        words.chain(respelt).chain(self.grams.iter().map(term(texts.grams, gram))).collect()
     }
 }
 
@@ -137,12 +133,69 @@ fn distinct<'a>(terms: impl Iterator<Item = &'a str>) -> Vec<String> {
     terms.filter(|term| seen.insert(*term)).take(MOST_TERMS).map(str::to_owned).collect()
 }
 
+/// For each Latin word that no entry has, the commonest words that are a letter away.
+fn respelt(segments: &[Arc<Segment>], words: &[String]) -> tantivy::Result<Vec<String>> {
+    let frequency = |word: &str| -> tantivy::Result<u64> {
+        let mut frequency = 0;
+        for segment in segments {
+            let found = segment.passages.words.index.terms().get(word)?;
+            frequency += found.map_or(0, |info| u64::from(info.doc_freq));
+        }
+        Ok(frequency)
+    };
+    let mut all = Vec::new();
+    let latin = |word: &&String| word.len() >= SHORTEST_MISTYPED && word.bytes().all(|b| b.is_ascii_lowercase());
+    let mut left = MOST_MISTYPED;
+    for word in words.iter().filter(latin) {
+        if left == 0 {
+            break;
+        }
+        if frequency(word)? > 0 {
+            continue;
+        }
+        left -= 1;
+        let mut found = Vec::new();
+        for other in a_letter_away(word) {
+            let frequency = frequency(&other)?;
+            if frequency > 0 {
+                found.push((frequency, other));
+            }
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.dedup();
+        all.extend(found.into_iter().take(MOST_RESPELT).map(|(_, word)| word));
+    }
+    Ok(distinct(all.iter().map(String::as_str)))
+}
+
+/// What one letter missing, added, wrong or swapped with its neighbour makes of a word of ASCII letters. The first letter
+/// is seldom wrong.
+fn a_letter_away(word: &str) -> Vec<String> {
+    let letters = word.as_bytes();
+    let mut others: Vec<Vec<u8>> = Vec::new();
+    for at in 1..=letters.len() {
+        let (before, after) = letters.split_at(at);
+        for letter in b'a'..=b'z' {
+            others.push([before, &[letter], after].concat());
+            if let Some((_, rest)) = after.split_first() {
+                others.push([before, &[letter], rest].concat());
+            }
+        }
+        if let Some((first, rest)) = after.split_first() {
+            others.push([before, rest].concat());
+            if let Some((second, rest)) = rest.split_first() {
+                others.push([before, &[*second, *first], rest].concat());
+            }
+        }
+    }
+    others.into_iter().filter(|other| other != letters).filter_map(|other| String::from_utf8(other).ok()).collect()
+}
+
 /// The commonest terms that begin with a character.
-fn beginning_with(searcher: &Searcher, field: Field, character: &str) -> tantivy::Result<Vec<String>> {
+fn beginning_with(segments: &[Arc<Segment>], character: &str) -> tantivy::Result<Vec<String>> {
     let mut found: HashMap<String, u32> = HashMap::new();
-    for segment in searcher.segment_readers() {
-        let index = segment.inverted_index(field)?;
-        let mut terms = index.terms().range().ge(character).into_stream()?;
+    for segment in segments {
+        let mut terms = segment.passages.grams.index.terms().range().ge(character).into_stream()?;
         while terms.advance() {
             let Some(term) = std::str::from_utf8(terms.key()).ok().filter(|term| term.starts_with(character)) else {
                 break;

@@ -5,20 +5,20 @@
 //! way round. A document's score is its best passage's plus its own as a whole.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use tantivy::collector::TopDocs;
-use tantivy::columnar::Column;
 use tantivy::postings::Postings;
 use tantivy::query::{Bm25Weight, Query};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, DocSet, SegmentReader, TERMINATED, Term};
-use uuid::Uuid;
+use tantivy::{DocId, DocSet, SegmentReader};
 
 use super::query::{Breadth, Question};
-use super::schema::{Fields, HIGH, LOW, ORDINAL};
-use super::statistics::{Level, Snapshot};
-use crate::model::{DocumentId, PassageId};
+use super::schema::Fields;
+use super::segment::{Part, Segment};
+use super::statistics::Snapshot;
+use super::terms::Found;
+use crate::model::DocumentId;
 use crate::search::{DocumentHit, PassageHit, SearchQuery};
 
 /// Documents looked at closely, beyond those asked for.
@@ -26,6 +26,9 @@ const SPARE_DOCUMENTS: usize = 20;
 
 /// Passages looked at first for each candidate: long documents crowd the top with passages of their own.
 const PASSAGES_A_DOCUMENT: usize = 8;
+
+/// A document's segment, and its place in there.
+type Candidate = (usize, usize);
 
 /// The best documents for a question, best first, each with its best passages. Equal scores are ordered by id.
 pub(super) fn documents(
@@ -36,12 +39,17 @@ pub(super) fn documents(
 ) -> tantivy::Result<Vec<DocumentHit>> {
     let wanted = asked.limit.saturating_add(SPARE_DOCUMENTS);
     let collection = asked.collection.as_deref().map(|name| (fields.collection, name));
+    let parts = || snapshot.segments.iter().map(AsRef::as_ref);
+    let passages =
+        Found::new(&snapshot.passages, question.passage_terms(fields), parts().map(|s: &Segment| &s.passages))?;
+    let wholes = Found::new(&snapshot.documents, question.whole_terms(fields), parts().map(|s: &Segment| &s.wholes))?;
     // A passage that only bigrams find still comes in by its document.
-    let passages = question.query(&snapshot.passages, Breadth::Words, collection)?;
-    let wholes = question.query(&snapshot.documents, Breadth::RareGrams, collection)?;
-    let mut candidates = candidates(&snapshot.passages, &*passages, wanted, PASSAGES_A_DOCUMENT)?;
-    candidates.extend(self::candidates(&snapshot.documents, &*wholes, wanted, 1)?);
-    let mut ranked = ranked(scored(fields, snapshot, question, &candidates)?);
+    let mut all = BTreeSet::new();
+    let query = passages.query(Breadth::Words, collection);
+    candidates(snapshot, &passages, &*query, wanted, PASSAGES_A_DOCUMENT, &mut all)?;
+    let query = wholes.query(Breadth::RareGrams, collection);
+    candidates(snapshot, &wholes, &*query, wanted, 1, &mut all)?;
+    let mut ranked = ranked(scored(snapshot, &passages, &wholes, &all)?);
     ranked.truncate(asked.limit);
     for hit in &mut ranked {
         hit.passages.truncate(asked.passages_per_document.max(1));
@@ -49,26 +57,30 @@ pub(super) fn documents(
     Ok(ranked)
 }
 
-/// Some of the best documents by the score of their entries of one size.
+/// Adds some of the best documents by the score of their entries of one size.
 fn candidates(
-    level: &Level,
+    snapshot: &Snapshot,
+    terms: &Found<'_>,
     query: &dyn Query,
     wanted: usize,
     entries_a_document: usize,
-) -> tantivy::Result<HashSet<DocumentId>> {
-    let most = usize::try_from(level.entries).unwrap_or(usize::MAX).max(1);
+    all: &mut BTreeSet<Candidate>,
+) -> tantivy::Result<()> {
+    let most = usize::try_from(terms.frequencies.level.entries).unwrap_or(usize::MAX).max(1);
     let mut limit = wanted.saturating_mul(entries_a_document).min(most);
     loop {
         let top = TopDocs::with_limit(limit).order_by_score();
-        let found = level.searcher.search_with_statistics_provider(query, &top, level)?;
-        let mut documents = HashSet::new();
-        for (segment, reader) in (0..).zip(level.searcher.segment_readers()) {
-            let ids = Ids::of(reader)?;
-            let here = found.iter().filter(|(_, address)| address.segment_ord == segment);
-            documents.extend(here.filter_map(|(_, address)| ids.document(address.doc_id)));
-        }
-        if documents.len() >= wanted || found.len() < limit || limit == most {
-            return Ok(documents);
+        let found = snapshot.searcher.search_with_statistics_provider(query, &top, &terms.frequencies)?;
+        let candidate = |ordinal: u32, entry| {
+            let segment = ordinal as usize;
+            Some((segment, snapshot.segments.get(segment)?.place_of(entry)))
+        };
+        let documents: BTreeSet<Candidate> =
+            found.iter().filter_map(|(_, address)| candidate(address.segment_ord, address.doc_id)).collect();
+        let enough = documents.len() >= wanted || found.len() < limit || limit == most;
+        all.extend(documents);
+        if enough {
+            return Ok(());
         }
         limit = limit.saturating_mul(4).min(most);
     }
@@ -83,26 +95,28 @@ struct Scored {
 
 /// Scores every entry of some documents.
 fn scored(
-    fields: &Fields,
     snapshot: &Snapshot,
-    question: &Question,
-    documents: &HashSet<DocumentId>,
+    passages: &Found<'_>,
+    wholes: &Found<'_>,
+    documents: &BTreeSet<Candidate>,
 ) -> tantivy::Result<HashMap<DocumentId, Scored>> {
-    let passage_terms = weighed(&snapshot.passages, question)?;
-    let whole_terms = weighed(&snapshot.documents, question)?;
-    let mut scored: HashMap<DocumentId, Scored> = HashMap::new();
-    for reader in snapshot.searcher.segment_readers() {
-        let entries = entries_of(fields, reader, documents)?;
-        let ids = Ids::of(reader)?;
-        let (passages, wholes): (Vec<DocId>, Vec<DocId>) =
-            entries.into_iter().partition(|&entry| ids.ordinal.first(entry).is_some());
-        for (entry, score) in scores(&whole_terms, reader, &wholes)? {
-            if let Some(document) = ids.document(entry) {
+    let mut scored: HashMap<DocumentId, Scored> = HashMap::with_capacity(documents.len());
+    let (passage_weights, whole_weights) = (passages.weights(), wholes.weights());
+    for (ordinal, (segment, reader)) in snapshot.segments.iter().zip(snapshot.searcher.segment_readers()).enumerate() {
+        let (mut small, mut large) = (Vec::new(), Vec::new());
+        for (_, place) in documents.range((ordinal, 0)..(ordinal + 1, 0)) {
+            let entries = segment.entries(*place);
+            let Some(whole) = entries.end.checked_sub(1).filter(|&whole| is_alive(reader, whole)) else { continue };
+            small.extend(entries.start..whole);
+            large.push(whole);
+        }
+        for (entry, score) in scores(wholes, &whole_weights, ordinal, &segment.wholes, &large)? {
+            if let Some(document) = segment.document(segment.place_of(entry)) {
                 scored.entry(document).or_default().whole = score;
             }
         }
-        for (entry, score) in scores(&passage_terms, reader, &passages)? {
-            if let Some(passage_id) = ids.passage(entry) {
+        for (entry, score) in scores(passages, &passage_weights, ordinal, &segment.passages, &small)? {
+            if let Some(passage_id) = segment.passage(entry) {
                 scored.entry(passage_id.document_id).or_default().passages.push(PassageHit { passage_id, score });
             }
         }
@@ -110,65 +124,35 @@ fn scored(
     Ok(scored)
 }
 
-/// The question's terms that are in the index, with what they are worth there.
-fn weighed(level: &Level, question: &Question) -> tantivy::Result<Vec<(Term, Bm25Weight)>> {
-    let mut weighed = Vec::new();
-    for (term, weight) in question.terms(level.texts) {
-        let frequency = level.searcher.doc_freq(&term)?;
-        if frequency > 0 {
-            let average = level.average(term.field());
-            let bm25 = Bm25Weight::for_one_term_without_explain(frequency, level.entries, average);
-            weighed.push((term, bm25.boost_by(weight)));
-        }
-    }
-    Ok(weighed)
+fn is_alive(reader: &SegmentReader, entry: DocId) -> bool {
+    !reader.is_deleted(entry)
 }
 
 /// The BM25 scores of some entries of a segment, given in rising order; those that match nothing are left out.
 fn scores(
-    terms: &[(Term, Bm25Weight)],
-    reader: &SegmentReader,
+    found: &Found<'_>,
+    weights: &[Bm25Weight],
+    ordinal: usize,
+    part: &Part,
     entries: &[DocId],
 ) -> tantivy::Result<Vec<(DocId, f32)>> {
     let mut scores: Vec<(DocId, f32)> = entries.iter().map(|&entry| (entry, 0.0)).collect();
-    if scores.is_empty() {
-        return Ok(scores);
-    }
-    for (term, bm25) in terms {
-        let field = term.field();
-        let index = reader.inverted_index(field)?;
-        let Some(mut postings) = index.read_postings(term, IndexRecordOption::WithFreqs)? else { continue };
-        let norms = reader.get_fieldnorms_reader(field)?;
+    let Some(last) = entries.last().copied() else { return Ok(scores) };
+    for ((place, bm25), is_gram) in found.in_segment(ordinal).zip(weights).zip(found.are_grams()) {
+        let Some(info) = place else { continue };
+        let terms = if is_gram { &part.grams } else { &part.words };
+        let mut postings = terms.index.read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)?;
         for (entry, score) in &mut scores {
-            if postings.doc() < *entry {
-                postings.seek(*entry);
+            if postings.doc() < *entry && postings.seek(*entry) > last {
+                break;
             }
             if postings.doc() == *entry {
-                *score += bm25.score(norms.fieldnorm_id(*entry), postings.term_freq());
+                *score += bm25.score(terms.norms.fieldnorm_id(*entry), postings.term_freq());
             }
         }
     }
     scores.retain(|&(_, score)| score > 0.0);
     Ok(scores)
-}
-
-/// The living entries of some documents in a segment, in rising order.
-fn entries_of(fields: &Fields, reader: &SegmentReader, documents: &HashSet<DocumentId>) -> tantivy::Result<Vec<DocId>> {
-    let index = reader.inverted_index(fields.document)?;
-    let mut entries = Vec::new();
-    for document in documents {
-        let term = Term::from_field_bytes(fields.document, document.0.as_bytes());
-        if let Some(mut postings) = index.read_postings(&term, IndexRecordOption::Basic)? {
-            while postings.doc() != TERMINATED {
-                if !reader.is_deleted(postings.doc()) {
-                    entries.push(postings.doc());
-                }
-                postings.advance();
-            }
-        }
-    }
-    entries.sort_unstable();
-    Ok(entries)
 }
 
 fn ranked(scored: HashMap<DocumentId, Scored>) -> Vec<DocumentHit> {
@@ -188,32 +172,12 @@ fn best_first(a: f32, b: f32) -> Ordering {
     b.total_cmp(&a)
 }
 
-/// The ids of a segment's entries.
-struct Ids {
-    high: Column<u64>,
-    low: Column<u64>,
-    ordinal: Column<u64>,
-}
-
-impl Ids {
-    fn of(reader: &SegmentReader) -> tantivy::Result<Self> {
-        let fields = reader.fast_fields();
-        Ok(Self { high: fields.u64(HIGH)?, low: fields.u64(LOW)?, ordinal: fields.u64(ORDINAL)? })
-    }
-
-    fn document(&self, entry: DocId) -> Option<DocumentId> {
-        Some(DocumentId(Uuid::from_u64_pair(self.high.first(entry)?, self.low.first(entry)?)))
-    }
-
-    fn passage(&self, entry: DocId) -> Option<PassageId> {
-        let ordinal = u32::try_from(self.ordinal.first(entry)?).ok()?;
-        Some(PassageId { document_id: self.document(entry)?, ordinal })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+    use crate::model::PassageId;
 
     #[test]
     fn documents_are_ordered_by_best_passage_and_whole_then_by_id() {

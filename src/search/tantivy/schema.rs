@@ -14,14 +14,14 @@ use crate::search::IndexedDocument;
 use crate::search::analyzer::{self, TokenKind};
 
 /// Rises whenever the fields change; part of what makes an index readable.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// How often a word of the title counts as a word of each passage. One field for both, as in BM25F: a word that a
 /// title and its text share is then one word seen more often, and not two matches.
 const TITLE_IN_PASSAGE: usize = 3;
 
 /// How often a word of the title counts as a word of the whole document.
-const TITLE_IN_WHOLE: usize = 5;
+const TITLE_IN_WHOLE: usize = 8;
 
 /// Most often that the whole document counts one term. More would change no order, and a book would need memory for
 /// each of its words.
@@ -84,17 +84,13 @@ impl Fields {
         (schema.build(), fields)
     }
 
-    /// Hands over a document's entries one by one: its passages in their order, then the whole.
-    pub(super) fn each_entry(
-        &self,
-        id: DocumentId,
-        document: &IndexedDocument,
-        mut add: impl FnMut(TantivyDocument) -> tantivy::Result<()>,
-    ) -> tantivy::Result<()> {
+    /// A document's entries: its passages in their order, then the whole.
+    pub(super) fn entries(&self, id: DocumentId, document: &IndexedDocument) -> Vec<TantivyDocument> {
         // What has no passage cannot be shown, so it is not found either.
         if document.passages.is_empty() {
-            return Ok(());
+            return Vec::new();
         }
+        let mut entries = Vec::with_capacity(document.passages.len() + 1);
         let title = Terms::of(&document.title);
         let (mut words, mut grams) = (Counts::default(), Counts::default());
         (0..TITLE_IN_WHOLE).for_each(|_| words.add(&title.words));
@@ -115,12 +111,13 @@ impl Fields {
                 self.passage.grams,
                 indexed(title.grams.iter().chain(&heading.grams).chain(&text.grams).cloned()),
             );
-            add(entry)?;
+            entries.push(entry);
         }
         let mut entry = self.entry(id, document);
         entry.add_pre_tokenized_text(self.whole.words, indexed(words.terms()));
         entry.add_pre_tokenized_text(self.whole.grams, indexed(grams.terms()));
-        add(entry)
+        entries.push(entry);
+        entries
     }
 
     fn entry(&self, id: DocumentId, document: &IndexedDocument) -> TantivyDocument {

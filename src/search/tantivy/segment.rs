@@ -1,0 +1,97 @@
+//! What a search needs of a segment, opened once for as long as the segment lives: opening it anew for each search takes
+//! longer than the search.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use tantivy::columnar::Column;
+use tantivy::fieldnorm::FieldNormReader;
+use tantivy::index::SegmentId;
+use tantivy::schema::Field;
+use tantivy::{DocId, InvertedIndexReader, SegmentReader};
+use uuid::Uuid;
+
+use super::schema::{Fields, HIGH, LOW, ORDINAL, Texts};
+use super::statistics::Lengths;
+use crate::model::{DocumentId, PassageId};
+
+/// The readers of a segment.
+pub(super) struct Segment {
+    pub(super) id: SegmentId,
+    pub(super) passages: Part,
+    pub(super) wholes: Part,
+    ordinal: Column<u64>,
+    /// One past each document's last entry, which is the document as a whole. A document's entries are written together.
+    ends: Vec<DocId>,
+    documents: Vec<DocumentId>,
+}
+
+/// The entries of one size.
+pub(super) struct Part {
+    pub(super) words: Terms,
+    pub(super) grams: Terms,
+    /// Entries with a term.
+    pub(super) entries: u64,
+}
+
+/// The terms of one field.
+pub(super) struct Terms {
+    pub(super) index: Arc<InvertedIndexReader>,
+    pub(super) norms: FieldNormReader,
+    pub(super) lengths: Lengths,
+}
+
+impl Segment {
+    /// Opens a segment: one look at every entry.
+    pub(super) fn new(reader: &SegmentReader, fields: &Fields) -> tantivy::Result<Self> {
+        let columns = reader.fast_fields();
+        let (high, low, ordinal) = (columns.u64(HIGH)?, columns.u64(LOW)?, columns.u64(ORDINAL)?);
+        let (mut ends, mut documents) = (Vec::new(), Vec::new());
+        for entry in (0..reader.max_doc()).filter(|&entry| ordinal.first(entry).is_none()) {
+            let id = Uuid::from_u64_pair(high.first(entry).unwrap_or_default(), low.first(entry).unwrap_or_default());
+            ends.push(entry + 1);
+            documents.push(DocumentId(id));
+        }
+        let (passages, wholes) = (Part::new(reader, fields.passage)?, Part::new(reader, fields.whole)?);
+        Ok(Self { id: reader.segment_id(), passages, wholes, ordinal, ends, documents })
+    }
+
+    /// The place, among the segment's documents, of the one that an entry belongs to.
+    pub(super) fn place_of(&self, entry: DocId) -> usize {
+        self.ends.partition_point(|&end| end <= entry)
+    }
+
+    /// The document at a place.
+    pub(super) fn document(&self, place: usize) -> Option<DocumentId> {
+        self.documents.get(place).copied()
+    }
+
+    /// The entries of the document at a place: its passages in their order, then the whole.
+    pub(super) fn entries(&self, place: usize) -> Range<DocId> {
+        let start = place.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
+        start..self.ends.get(place).copied().unwrap_or(start)
+    }
+
+    /// The passage that an entry is.
+    pub(super) fn passage(&self, entry: DocId) -> Option<PassageId> {
+        let ordinal = u32::try_from(self.ordinal.first(entry)?).ok()?;
+        Some(PassageId { document_id: self.document(self.place_of(entry))?, ordinal })
+    }
+}
+
+impl Part {
+    fn new(reader: &SegmentReader, texts: Texts) -> tantivy::Result<Self> {
+        let (words, grams) = (Terms::new(reader, texts.words)?, Terms::new(reader, texts.grams)?);
+        let has = |entry| words.norms.fieldnorm_id(entry) > 0 || grams.norms.fieldnorm_id(entry) > 0;
+        let entries = (0..reader.max_doc()).map(|entry| u64::from(has(entry))).sum();
+        Ok(Self { words, grams, entries })
+    }
+}
+
+impl Terms {
+    fn new(reader: &SegmentReader, field: Field) -> tantivy::Result<Self> {
+        let (index, norms) = (reader.inverted_index(field)?, reader.get_fieldnorms_reader(field)?);
+        let lengths = Lengths::of(index.total_num_tokens(), &norms, reader.max_doc());
+        Ok(Self { index, norms, lengths })
+    }
+}

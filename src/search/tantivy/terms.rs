@@ -1,0 +1,99 @@
+//! A question's terms, looked up once in every segment.
+
+use std::collections::HashMap;
+
+use tantivy::Term;
+use tantivy::postings::TermInfo;
+use tantivy::query::{Bm25Weight, BooleanQuery, BoostQuery, ConstScoreQuery, Occur, Query, TermQuery};
+use tantivy::schema::{Field, IndexRecordOption};
+
+use super::query::Breadth;
+use super::segment::Part;
+use super::statistics::{Frequencies, Level};
+
+/// Most bigrams that candidates are found by beside words; the commoner ones only order what the others found.
+const MOST_RARE_GRAMS: usize = 8;
+
+/// The terms of a question among entries of one size.
+pub(super) struct Found<'a> {
+    /// How many entries hold each term.
+    pub(super) frequencies: Frequencies<'a>,
+    /// Each term with what it counts.
+    terms: Vec<(Term, f32)>,
+    /// Segment by segment: where each term is.
+    places: Vec<Vec<Option<TermInfo>>>,
+}
+
+impl<'a> Found<'a> {
+    /// Looks the terms up.
+    pub(super) fn new<'p>(
+        level: &'a Level,
+        terms: Vec<(Term, f32)>,
+        parts: impl Iterator<Item = &'p Part>,
+    ) -> tantivy::Result<Self> {
+        let mut of: HashMap<Term, u64> = HashMap::with_capacity(terms.len());
+        let mut places = Vec::new();
+        for part in parts {
+            let mut here = Vec::with_capacity(terms.len());
+            for (term, _) in &terms {
+                let index = if term.field() == level.texts.grams { &part.grams.index } else { &part.words.index };
+                let info = index.get_term_info(term)?;
+                if let Some(info) = &info {
+                    *of.entry(term.clone()).or_default() += u64::from(info.doc_freq);
+                }
+                here.push(info);
+            }
+            places.push(here);
+        }
+        Ok(Self { frequencies: Frequencies { level, of }, terms, places })
+    }
+
+    /// Where each term is in a segment.
+    pub(super) fn in_segment(&self, ordinal: usize) -> impl Iterator<Item = Option<&TermInfo>> {
+        self.places.get(ordinal).into_iter().flatten().map(Option::as_ref)
+    }
+
+    /// Whether each term is a bigram.
+    pub(super) fn are_grams(&self) -> impl Iterator<Item = bool> {
+        self.terms.iter().map(|(term, _)| term.field() == self.frequencies.level.texts.grams)
+    }
+
+    /// What each term is worth.
+    pub(super) fn weights(&self) -> Vec<Bm25Weight> {
+        let level = self.frequencies.level;
+        let weight = |(term, weight): &(Term, f32)| {
+            // A term that no entry has is scored nowhere; its weight only keeps the places in step.
+            let frequency = self.frequency(term).min(level.entries);
+            Bm25Weight::for_one_term_without_explain(frequency, level.entries, level.average(term.field()))
+                .boost_by(*weight)
+        };
+        self.terms.iter().map(weight).collect()
+    }
+
+    /// The query that finds candidates, of one collection or all.
+    pub(super) fn query(&self, breadth: Breadth, collection: Option<(Field, &str)>) -> Box<dyn Query> {
+        let present = self.terms.iter().filter(|(term, _)| self.frequency(term) > 0);
+        let grams_field = self.frequencies.level.texts.grams;
+        let (mut grams, words): (Vec<_>, Vec<_>) = present.partition(|(term, _)| term.field() == grams_field);
+        if !words.is_empty() {
+            grams.sort_by_key(|(term, _)| self.frequency(term));
+            grams.truncate(match breadth {
+                Breadth::Words => 0,
+                Breadth::RareGrams => MOST_RARE_GRAMS,
+            });
+        }
+        let clauses = words.into_iter().chain(grams).map(|(term, weight)| {
+            let query = TermQuery::new(term.clone(), IndexRecordOption::WithFreqs);
+            (Occur::Should, Box::new(BoostQuery::new(Box::new(query), *weight)) as Box<dyn Query>)
+        });
+        let query = Box::new(BooleanQuery::new(clauses.collect()));
+        let Some((field, name)) = collection else { return query };
+        let term = TermQuery::new(Term::from_field_text(field, name), IndexRecordOption::Basic);
+        let filter = ConstScoreQuery::new(Box::new(term), 0.0);
+        Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, Box::new(filter))]))
+    }
+
+    fn frequency(&self, term: &Term) -> u64 {
+        self.frequencies.of.get(term).copied().unwrap_or_default()
+    }
+}
