@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
-use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::analyse::Analysed;
+use super::inert::Inert;
+use super::marks::unmarked;
 use super::retrieve::Retrieved;
-use super::synthesise::{Draft, Source};
+use super::sentences;
+use super::synthesise::{Draft, Source, said_by};
 use super::{Work, is_missing, ms};
 use crate::app::App;
 use crate::error::Problem;
-use crate::model::{Analysis, AnalysisStatus, Event, Evidence, Passage, Usage};
+use crate::model::{Analysis, AnalysisStatus, Event, Evidence, KeptAnalysis, Passage, Usage};
 use crate::search::analyzer::content_terms;
 
 /// Share of the question's weight that a document must hold to be called relevant.
@@ -38,7 +40,7 @@ struct Weights(BTreeMap<String, f64>);
 
 /// Analyses all documents from their sentences; stores and sends each.
 pub(super) async fn analyse_all(app: &App, work: &Work, retrieved: &[Retrieved]) -> Result<Vec<Analysed>, Problem> {
-    let analyses = analyses(&work.record.question, retrieved);
+    let analyses = analyses(work.question(), retrieved);
     let mut analysed = Vec::with_capacity(retrieved.len());
     for ((one, analysis), rank) in retrieved.iter().zip(analyses).zip(0..) {
         analysed.push(keep(app, work, one, rank, analysis).await?);
@@ -53,12 +55,13 @@ pub(super) async fn stand_in(
     retrieved: &[Retrieved],
     analysed: Vec<Analysed>,
 ) -> Result<Vec<Analysed>, Problem> {
-    let analyses = analyses(&work.record.question, retrieved);
+    let analyses = analyses(work.question(), retrieved);
     let mut all = Vec::with_capacity(analysed.len());
     for (((one, failed), analysis), rank) in retrieved.iter().zip(analysed).zip(analyses).zip(0..) {
         if is_missing(&failed.analysis) {
             let Analysis { error, attempts, usage, .. } = failed.analysis;
-            all.push(keep(app, work, one, rank, Analysis { error, attempts, usage, ..analysis }).await?);
+            let stand_in = keep(app, work, one, rank, Analysis { error, attempts, usage, ..analysis }).await?;
+            all.push(Analysed { replies: failed.replies, ..stand_in });
         } else {
             all.push(failed);
         }
@@ -67,16 +70,17 @@ pub(super) async fn stand_in(
 }
 
 async fn keep(app: &App, work: &Work, one: &Retrieved, rank: u32, analysis: Analysis) -> Result<Analysed, Problem> {
-    app.store.keep_analysis(work.record.id, rank, &analysis, None).await?;
-    work.log.push(Event::Analysis(Box::new(analysis.clone())));
-    Ok(Analysed { analysis, best: one.best.clone() })
+    let made = KeptAnalysis { analysis, replies: Vec::new() };
+    app.store.keep_analysis(work.record.id, rank, &made, None).await?;
+    work.log.push(Event::Analysis(Box::new(made.analysis.clone())));
+    Ok(Analysed::new(one, false, made))
 }
 
 /// An answer that lists the best sentences with their marks.
-pub(super) fn synthesise(sources: &[Source]) -> Draft {
+pub(super) fn draft(sources: &[Source]) -> Draft {
     let mut draft = Draft::default();
     for source in sources.iter().take(SENTENCES_PER_ANSWER) {
-        let sentence = plain(&source.evidence.quote);
+        let sentence = Inert::whole(&unmarked(&plain(&source.evidence.quote)), said_by(sources));
         draft.text.push_str(&format!("- {sentence} [{}]\n", source.marker));
         draft.marks.insert(source.marker);
     }
@@ -136,6 +140,7 @@ fn analysis(one: &Retrieved, sentences: &[Sentence], weights: &Weights, latency_
         latency_ms,
         usage: Usage::default(),
         dropped_quotes: 0,
+        content_hash: one.document.content_hash.clone(),
     }
 }
 
@@ -200,20 +205,19 @@ impl Weights {
 fn sentences(passage: &Passage) -> Vec<Sentence> {
     let mut found = Vec::new();
     let mut offset = passage.start;
-    for block in blocks(&passage.text) {
+    for block in sentences::blocks(&passage.text) {
         let block_chars = block.chars().count();
         if block.trim_start().starts_with('#') || block.contains("```") || block.contains("---") {
             offset += block_chars;
             continue;
         }
-        // A line break within a paragraph ends no sentence; a space in its place keeps the offsets.
-        let joined = block.replace('\n', " ");
-        let mut start = offset;
-        for piece in joined.split_sentence_bounds() {
-            let length = piece.chars().count();
-            let (from, to) = inner(piece);
+        let chars: Vec<char> = block.chars().collect();
+        for range in sentences::sentences(block) {
+            let start = offset + range.start;
+            let piece: String = chars.get(range).unwrap_or_default().iter().collect();
+            let (from, to) = inner(&piece);
             if (MIN_SENTENCE_CHARS..=MAX_SENTENCE_CHARS).contains(&(to - from)) {
-                let quote: String = passage.text.chars().skip(start + from - passage.start).take(to - from).collect();
+                let quote: String = piece.chars().skip(from).take(to - from).collect();
                 let terms = content_terms(&quote).into_iter().collect();
                 let evidence = Evidence {
                     passage_id: passage.id,
@@ -224,7 +228,6 @@ fn sentences(passage: &Passage) -> Vec<Sentence> {
                 };
                 found.push(Sentence { evidence, terms });
             }
-            start += length;
         }
         offset += block_chars;
     }
@@ -238,33 +241,6 @@ fn inner(piece: &str) -> (usize, usize) {
     let length = piece.chars().count();
     let to = length - piece.chars().rev().take_while(|char| char.is_whitespace() || *char == '|').count();
     (from.min(to), to)
-}
-
-/// Cuts a text into paragraphs, list items, headings and table rows, losing no character.
-fn blocks(text: &str) -> Vec<&str> {
-    let mut blocks = Vec::new();
-    let mut begin = 0;
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let content = line.trim_start();
-        let begins = content.is_empty()
-            || content.starts_with(['#', '-', '*', '+', '|', '>', '・', '　'])
-            || content.starts_with("```")
-            || content.chars().next().is_some_and(|char| char.is_ascii_digit());
-        if begins && at > begin {
-            blocks.push(&text[begin..at]);
-            begin = at;
-        }
-        at += line.len();
-        if content.starts_with('#') && at > begin {
-            blocks.push(&text[begin..at]);
-            begin = at;
-        }
-    }
-    if begin < text.len() {
-        blocks.push(&text[begin..]);
-    }
-    blocks
 }
 
 /// A quote as it is shown in a sentence: in one line, without emphasis marks.
