@@ -234,10 +234,10 @@ pub struct Document {
     /// How many passages its text was cut into.
     pub passages: u32,
     /// What it says, once an analysis without a question was asked for.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// What one should know of it, likewise.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key_points: Vec<String>,
     /// When it was first acknowledged.
     #[serde(with = "time::serde::rfc3339")]

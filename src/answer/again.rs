@@ -51,13 +51,18 @@ pub async fn recover(app: &Arc<App>) -> Result<(), Problem> {
             tracing::info!(question = %id, "marked an interrupted question as failed");
             continue;
         }
-        // What was not kept had not been spent on anything that lasts, but it was spent: only what is known is shown.
+        // What the broken-off calls cost is known to nobody.
         let mut usage = Usage::default();
         kept.iter().for_each(|kept| usage.add(&kept.analysis.usage));
         record.usage = usage;
         let analyses = kept.iter().filter(|kept| is_finished(&kept.analysis)).count();
-        reopen(app, record, kept, true).await?;
-        tracing::info!(question = %id, analyses, "taking up an interrupted question again");
+        match reopen(app, record, kept, true).await {
+            Ok(_) => tracing::info!(question = %id, analyses, "taking up an interrupted question again"),
+            // It waits in the store for the next start; the server is of use without it.
+            Err(problem) => {
+                tracing::warn!(question = %id, code = problem.code.as_str(), "a question stays interrupted")
+            }
+        }
     }
     Ok(())
 }

@@ -177,8 +177,9 @@ fn folded(char: char) -> Option<char> {
         '‐' | '‑' | '‒' | '–' | '—' | '―' | '−' | '─' => Some('-'),
         '〜' | '∼' => Some('~'),
         '·' | '•' => Some('・'),
-        // Soft hyphens, joiners, variation selectors: nobody sees them.
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' => None,
+        // Soft hyphens, joiners, directions, variation selectors, tags: nobody sees them, and no prompt holds them.
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => None,
+        '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e007f}' => None,
         other if other.is_whitespace() || other.is_control() => None,
         other => other.to_lowercase().next(),
     }

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 use super::analyse::Analysed;
+use super::form::Wanted;
 use super::inert::Inert;
 use super::marks::unmarked;
-use super::retrieve::Retrieved;
+use super::retrieve::{Retrieved, Stretch};
 use super::sentences;
 use super::synthesise::{Draft, Source, said_by};
 use super::{Work, is_missing, ms};
@@ -33,6 +34,8 @@ const MAX_SENTENCE_CHARS: usize = 300;
 struct Sentence {
     evidence: Evidence,
     terms: BTreeSet<String>,
+    /// See [`Wanted::worth`].
+    worth: f64,
 }
 
 /// The question's words, each with what finding it is worth.
@@ -89,9 +92,11 @@ pub(super) fn draft(sources: &[Source]) -> Draft {
 
 /// The sentence of a passage that fits the question best; none where no sentence can stand alone.
 pub(super) fn best_quote(question: &str, passage: &Passage) -> Option<Evidence> {
-    let sentences = sentences(passage);
+    let stretch = Stretch { text: passage.text.clone(), passages: vec![passage.clone()] };
+    let sentences = sentences(&stretch, &Wanted::by(question));
     let weights = Weights::of(question, &sentences);
-    let best = sentences.iter().max_by(|a, b| weights.share(&a.terms).total_cmp(&weights.share(&b.terms)));
+    let fit = |sentence: &Sentence| weights.share(&sentence.terms) * sentence.worth;
+    let best = sentences.iter().max_by(|a, b| fit(a).total_cmp(&fit(b)));
     best.map(|sentence| sentence.evidence.clone())
 }
 
@@ -103,11 +108,12 @@ pub(super) fn is_japanese(text: &str) -> bool {
 }
 
 fn analyses(question: &str, retrieved: &[Retrieved]) -> Vec<Analysis> {
+    let wanted = Wanted::by(question);
     let by_document: Vec<(Vec<Sentence>, u64)> = retrieved
         .iter()
         .map(|one| {
             let begun = Instant::now();
-            (one.passages().flat_map(sentences).collect(), ms(begun.elapsed()))
+            (one.stretches.iter().flat_map(|stretch| sentences(stretch, &wanted)).collect(), ms(begun.elapsed()))
         })
         .collect();
     let weights = Weights::of(question, by_document.iter().flat_map(|(sentences, _)| sentences));
@@ -152,7 +158,7 @@ fn choose(sentences: &[Sentence], weights: &Weights) -> Vec<Sentence> {
         let gain = |sentence: &Sentence| {
             let adds = weights.share(&sentence.terms.difference(&held).cloned().collect());
             // What is held already still speaks for a sentence, only less.
-            adds + 0.3 * (weights.share(&sentence.terms) - adds)
+            (adds + 0.3 * (weights.share(&sentence.terms) - adds)) * sentence.worth
         };
         let left = sentences
             .iter()
@@ -201,35 +207,32 @@ impl Weights {
     }
 }
 
-/// The sentences of a passage that can stand alone; headings, table rules and fragments cannot.
-fn sentences(passage: &Passage) -> Vec<Sentence> {
+/// The sentences of a stretch that can stand alone; headings, table rules and fragments cannot.
+fn sentences(stretch: &Stretch, wanted: &Wanted) -> Vec<Sentence> {
     let mut found = Vec::new();
-    let mut offset = passage.start;
-    for block in sentences::blocks(&passage.text) {
-        let block_chars = block.chars().count();
+    let mut offset = stretch.start();
+    for block in sentences::blocks(&stretch.text) {
+        let block_start = offset;
+        let chars: Vec<char> = block.chars().collect();
+        offset += chars.len();
         if block.trim_start().starts_with('#') || block.contains("```") || block.contains("---") {
-            offset += block_chars;
             continue;
         }
-        let chars: Vec<char> = block.chars().collect();
         for range in sentences::sentences(block) {
-            let start = offset + range.start;
+            let start = block_start + range.start;
             let piece: String = chars.get(range).unwrap_or_default().iter().collect();
             let (from, to) = inner(&piece);
-            if (MIN_SENTENCE_CHARS..=MAX_SENTENCE_CHARS).contains(&(to - from)) {
-                let quote: String = piece.chars().skip(from).take(to - from).collect();
-                let terms = content_terms(&quote).into_iter().collect();
-                let evidence = Evidence {
-                    passage_id: passage.id,
-                    quote,
-                    start: start + from,
-                    end: start + to,
-                    page: passage.page,
-                };
-                found.push(Sentence { evidence, terms });
+            let quote: String = piece.chars().skip(from).take(to.saturating_sub(from)).collect();
+            let worth = wanted.worth(&quote);
+            if !(MIN_SENTENCE_CHARS..=MAX_SENTENCE_CHARS).contains(&(to - from)) || worth <= 0.0 {
+                continue;
             }
+            let Some(passage) = stretch.passage_at(start + from) else { continue };
+            let terms = content_terms(&quote).into_iter().collect();
+            let (start, end) = (start + from, start + to);
+            let evidence = Evidence { passage_id: passage.id, quote, start, end, page: passage.page };
+            found.push(Sentence { evidence, terms, worth });
         }
-        offset += block_chars;
     }
     found
 }

@@ -11,6 +11,7 @@ mod cite;
 mod conversation;
 mod extractive;
 mod find;
+mod form;
 mod inert;
 mod marks;
 mod prompt;
