@@ -16,7 +16,8 @@ const DEFINING: [&str; 6] = ["とは、", "とは", "をいう", "のことで�
 
 /// What a question asks for, by its form.
 pub(super) struct Wanted {
-    definition: bool,
+    /// What is to be defined, where the question is for a definition; empty where it does not say.
+    defined: Option<String>,
     transitional: bool,
 }
 
@@ -24,9 +25,10 @@ impl Wanted {
     pub(super) fn by(question: &str) -> Self {
         let lower = question.to_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+        let defined = question.split_once("とは").map(|(before, _)| before.trim_matches(['「', '」', ' ']).to_owned());
+        let asks = has(&["定義", "意味", "what is ", "what are ", "define", "meaning of"]);
         Self {
-            definition: has(&["とは", "定義", "意味", "what is ", "what are ", "define", "meaning of"]),
-            transitional: has(&["施行", "附則", "経過", "改正"]),
+            defined: defined.or(asks.then(String::new)), transitional: has(&["施行", "附則", "経過", "改正"])
         }
     }
 
@@ -56,7 +58,7 @@ impl Wanted {
         if !self.transitional && has(&TRANSITIONAL) {
             worth *= 0.4;
         }
-        if self.definition && has(&DEFINING) {
+        if self.defined.as_ref().is_some_and(|term| text.contains(term) && has(&DEFINING)) {
             worth *= 1.4;
         }
         worth
