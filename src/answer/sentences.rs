@@ -15,6 +15,7 @@ pub(super) fn sentences(block: &str) -> Vec<Range<usize>> {
     let joined = block.replace('\n', " ");
     let mut sentences: Vec<Range<usize>> = Vec::new();
     let mut depth = 0;
+    let mut code = false;
     let mut begin = 0;
     let mut at = 0;
     let mut rest = joined.chars();
@@ -30,8 +31,13 @@ pub(super) fn sentences(block: &str) -> Vec<Range<usize>> {
                 begin = at + place;
             }
             depth = deeper(depth, char);
+            code ^= char == '`';
         }
         at += length;
+        // `panic!` ends nothing; a backtick that nothing closes must not swallow the block.
+        if code && at - begin < MAX_BRACKET_CHARS && rest.clone().take(MAX_BRACKET_CHARS).any(|char| char == '`') {
+            continue;
+        }
         // A bracket that nothing closes must not swallow the block.
         if depth > 0 && at - begin < MAX_BRACKET_CHARS && closes(depth, rest.clone()) {
             continue;
@@ -44,7 +50,7 @@ pub(super) fn sentences(block: &str) -> Vec<Range<usize>> {
             continue;
         }
         sentences.push(begin..at);
-        (begin, depth) = (at, 0);
+        (begin, depth, code) = (at, 0, false);
     }
     if at > begin {
         sentences.push(begin..at);
@@ -119,6 +125,8 @@ mod tests {
         check("期限です。（税込）次。", &["期限です。", "（税込）次。"]);
         check("彼は「はい。」と言った。", &["彼は「はい。」と言った。"]);
         check("Open (and never closed. Next one.", &["Open (and never closed. ", "Next one."]);
+        check("When to call `panic!` and when not? Now.", &["When to call `panic!` and when not? ", "Now."]);
+        check("A stray ` here! And then.", &["A stray ` here! ", "And then."]);
         check("One (as in A. It is). Two.", &["One (as in A. It is). ", "Two."]);
         check("", &[]);
     }
