@@ -44,6 +44,10 @@ codes! {
     DocumentNotFound = "document_not_found",
     /// No such question, or it is deleted.
     QuestionNotFound = "question_not_found",
+    /// The question is still being answered.
+    QuestionRunning = "question_running",
+    /// Nothing of the question failed.
+    NothingToRetry = "nothing_to_retry",
     /// The document has not reached the state that this needs.
     DocumentNotReady = "document_not_ready",
     /// Only failed documents can be retried.

@@ -11,6 +11,13 @@ use uuid::Uuid;
 
 use crate::error::Problem;
 
+mod run;
+
+pub use run::{
+    AnalysisReplies, Feedback, KeptAnalysis, Prompt, QuestionDetail, Rating, RunSettings, StandingAnalysis,
+    SynthesisReply,
+};
+
 /// A JSON object as clients attach it to documents.
 pub type Metadata = serde_json::Map<String, serde_json::Value>;
 
@@ -226,6 +233,12 @@ pub struct Document {
     pub language: Option<String>,
     /// How many passages its text was cut into.
     pub passages: u32,
+    /// What it says, once an analysis without a question was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// What one should know of it, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_points: Vec<String>,
     /// When it was first acknowledged.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -283,7 +296,7 @@ pub struct Analysis {
     pub evidence: Vec<Evidence>,
     /// How the analysis ended.
     pub status: AnalysisStatus,
-    /// Why it failed.
+    /// Why it failed; beside another status, why a part of what was to be read is missing.
     pub error: Option<Problem>,
     /// Whether an earlier analysis of the same content for the same question was reused.
     pub cached: bool,
@@ -298,6 +311,9 @@ pub struct Analysis {
     /// Quotes that the model offered and that do not stand in the text.
     #[serde(default)]
     pub dropped_quotes: u32,
+    /// SHA-256 of the document's original when it was read, in hexadecimal.
+    #[serde(default)]
+    pub content_hash: String,
 }
 
 /// A mark in an answer, and the quote that it stands for.
@@ -457,6 +473,24 @@ pub struct QuestionRecord {
     /// Marks that the model wrote and that stood for nothing; they were removed.
     #[serde(default)]
     pub removed_marks: u32,
+    /// Statements of the answer that no mark supports.
+    #[serde(default)]
+    pub uncited_sentences: Vec<String>,
+    /// What a follow-up was taken to ask, where the conversation made that clear; documents were searched for it.
+    #[serde(default)]
+    pub standalone_question: Option<String>,
+    /// The question whose documents this one read again with other models.
+    #[serde(default)]
+    pub replay_of: Option<QuestionId>,
+    /// How often it was taken up again, after a crash or on request.
+    #[serde(default)]
+    pub run: u32,
+    /// What it was made with.
+    #[serde(default)]
+    pub settings: RunSettings,
+    /// What its reader thought of it.
+    #[serde(default)]
+    pub feedback: Option<Feedback>,
     /// Why it failed.
     pub error: Option<Problem>,
     /// When it was accepted.
@@ -473,6 +507,12 @@ pub struct RetrievedDocument {
     pub title: String,
     /// Comparable within one question only.
     pub score: f32,
+    /// The passages that are read, by their ordinals: first and one past the last of each stretch.
+    #[serde(default)]
+    pub passages: Vec<(u32, u32)>,
+    /// The ordinal of the passage that fits best.
+    #[serde(default)]
+    pub best: u32,
 }
 
 /// What happens to a question, in order; the last is `Done` or `Error`.

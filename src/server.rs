@@ -136,7 +136,7 @@ pub async fn start(config: Config, worker_program: PathBuf) -> Result<Running, S
 
 impl Running {
     /// Stops: accepts nothing new, lets running questions finish within bounds, leaves the rest in the store to be
-    /// taken up or reported at the next start.
+    /// taken up at the next start.
     pub async fn stop(self) {
         self.handle.pause().await;
         // Connections that are open already may bring further questions.
@@ -156,9 +156,6 @@ impl Running {
             }
         };
         tokio::join!(served, ingested);
-        if let Err(problem) = answer::recover(&self.app).await {
-            tracing::error!(code = problem.code.as_str(), "unfinished questions could not be marked");
-        }
         let _ = self.counting.await;
     }
 }

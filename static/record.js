@@ -248,6 +248,8 @@ function facts(record) {
     [t("facts.models"), names.length ? names.join(", ") : t("facts.none"), []],
   ];
   return [
+    record.standalone_question ? h("p", { class: "small", text: t("answer.understood", { question: record.standalone_question }) }) : null,
+    record.uncited_sentences?.length ? h("p", { class: "small", text: t("answer.uncited", { n: record.uncited_sentences.length }) }) : null,
     record.removed_marks > 0 ? h("p", { class: "small", text: t("answer.removed-marks", { n: record.removed_marks }) }) : null,
     h("dl", { class: "facts lines", "aria-label": t("facts.label") }, rows.map(([name, value, more]) =>
       h("div", {}, h("dt", { text: name }), h("dd", {}, h("span", { text: value }),

@@ -47,6 +47,8 @@ export const en = {
   "answer.broken-off": "The answer breaks off.",
   "answer.failed": "No answer could be made.",
   "answer.again": "Ask again",
+  "answer.understood": "Understood as: {question}",
+  "answer.uncited": { one: "{n} sentence cites no document.", other: "{n} sentences cite no document." },
   "answer.removed-marks": { one: "{n} reference that stood for no quote was removed from the text.", other: "{n} references that stood for no quote were removed from the text." },
   "answer.not-verified": "Not found word for word in the document",
   "answer.cite": "Source {n}: {title}",

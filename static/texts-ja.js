@@ -46,6 +46,8 @@ export const ja = {
   "answer.broken-off": "回答は途中で終わっています。",
   "answer.failed": "回答を作成できませんでした。",
   "answer.again": "もう一度質問する",
+  "answer.understood": "次の質問として調べました：{question}",
+  "answer.uncited": "出典の示されていない文が {n} つあります。",
   "answer.removed-marks": "対応する引用のない参照番号 {n} 件を本文から取り除きました。",
   "answer.not-verified": "文書の中に一字一句同じ箇所はありません",
   "answer.cite": "出典 {n}：{title}",

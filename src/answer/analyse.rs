@@ -1,22 +1,22 @@
 //! Each retrieved document → what it says about the question, all documents at once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use super::keep::Keeper;
 use super::retrieve::Retrieved;
 use super::{Work, cite, ms, prompt};
 use crate::app::App;
 use crate::error::{Code, Problem};
-use crate::llm::{Call, HedgeGroup, LlmError, Purpose, json};
-use crate::model::{Analysis, AnalysisStatus, Evidence, Passage, Usage};
-use crate::store::FinishedAnalysis;
+use crate::llm::{Call, HedgeGroup, LlmError, Purpose, Spent, json};
+use crate::model::{Analysis, AnalysisStatus, Event, Evidence, KeptAnalysis, Passage, Usage};
 
 /// Below this a document says nothing that an answer could use.
 const RELEVANT_FROM: f64 = 0.2;
@@ -28,12 +28,42 @@ const MAX_KEY_POINTS: usize = 10;
 /// Tokens of one analysis' reply.
 const REPLY_TOKENS: u32 = 1_200;
 
+/// The same document and question should give the same analysis.
+pub(super) const TEMPERATURE: f32 = 0.0;
+
 /// An analysis beside what the synthesis may need of its document.
 #[derive(Clone, Debug)]
 pub(super) struct Analysed {
     pub(super) analysis: Analysis,
+    /// What the model said, one text a call.
+    pub(super) replies: Vec<String>,
+    /// Whether it was kept of an earlier run of the question.
+    pub(super) kept: bool,
     /// Cited where the analysis has no quote that stands in the text.
     pub(super) best: Passage,
+    /// The document's own date, else the day on which it was stored.
+    pub(super) dated: String,
+}
+
+impl Analysed {
+    pub(super) fn new(one: &Retrieved, kept: bool, analysis: KeptAnalysis) -> Self {
+        let dated = one
+            .document
+            .dated
+            .as_ref()
+            .map_or_else(|| format!("stored {}", one.document.created_at.date()), |date| format!("dated {date}"));
+        let KeptAnalysis { analysis, replies } = analysis;
+        Self { analysis, replies, kept, best: one.best.clone(), dated }
+    }
+}
+
+/// What is there of an analysis before its call is made.
+enum Known {
+    /// An earlier run of this question made it.
+    Kept(KeptAnalysis),
+    /// Another question made it, in the same words about the same text.
+    Cached(KeptAnalysis),
+    Nothing,
 }
 
 /// What a model's reply says, before its quotes are looked up.
@@ -45,75 +75,110 @@ struct Reply {
     quotes: Vec<String>,
 }
 
-/// Analyses all documents concurrently, and lets each be kept as it finishes. In the order of `retrieved`.
-pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
-    let affordable = affordable(app, work, retrieved);
+/// Analyses all documents concurrently; stores and sends each as it finishes. In the order of `retrieved`.
+pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved]) -> Result<Vec<Analysed>, Problem> {
+    let parts: Vec<Vec<String>> = retrieved.iter().map(Retrieved::parts).collect();
     let deadline = work.analysis_deadline();
-    let group = HedgeGroup::new(retrieved.len());
+    let group = HedgeGroup::new(parts.iter().map(Vec::len).sum());
     let group = &group;
-    let keys: Vec<String> = retrieved.iter().map(|one| cache_key(app, work, one)).collect();
-    // A cache that cannot be read costs calls, not the analyses.
-    let mut cached = app.store.cached_analyses(&keys).await.unwrap_or_default();
-    cached.resize(retrieved.len(), None);
+    let keys: Vec<String> = retrieved.iter().map(|one| cache_key(work, one)).collect();
+    let known = known(app, work, retrieved, &keys).await;
+    let affordable = affordable(app, work, retrieved, &parts, &known);
     let mut running: FuturesUnordered<_> = retrieved
         .iter()
-        .zip(cached)
+        .zip(parts)
+        .zip(known)
         .enumerate()
-        .map(|(rank, (one, cached))| async move {
+        .map(|(rank, ((one, parts), known))| async move {
             let begun = Instant::now();
-            let analysis = if rank >= affordable {
-                group.skip();
-                let problem =
-                    Problem::new(Code::CostLimit, "left out to stay below max_cost_usd; raise it to include more");
-                missing(one, AnalysisStatus::Failed, problem, begun.elapsed())
-            } else {
-                // The call keeps to its deadline itself; this bounds everything around it.
-                tokio::time::timeout_at(deadline, one_document(app, work, one, cached, deadline, group))
-                    .await
-                    .unwrap_or_else(|_| {
+            let skip = |count: usize| (0..count).for_each(|_| group.skip());
+            let (kept, analysis) = match known {
+                Known::Kept(kept) => {
+                    skip(parts.len());
+                    (true, kept)
+                }
+                Known::Cached(cached) => {
+                    skip(parts.len());
+                    (false, reused(cached, begun))
+                }
+                Known::Nothing if rank >= affordable => {
+                    skip(parts.len());
+                    let problem =
+                        Problem::new(Code::CostLimit, "left out to stay below max_cost_usd; raise it to include more");
+                    (false, missing(one, AnalysisStatus::Failed, problem, begun.elapsed()))
+                }
+                Known::Nothing => {
+                    // The calls keep to their deadline themselves; this bounds everything around them.
+                    let made = tokio::time::timeout_at(deadline, one_document(app, work, one, &parts, deadline, group));
+                    let late = || {
                         let problem =
                             Problem::new(Code::DeadlineExceeded, "not analysed before the question's deadline");
                         missing(one, AnalysisStatus::TimedOut, problem, begun.elapsed())
-                    })
+                    };
+                    (false, made.await.unwrap_or_else(|_| late()))
+                }
             };
-            (rank, analysis)
+            (rank, kept, analysis)
         })
         .collect();
-    let mut finished: Vec<Option<Analysis>> = vec![None; retrieved.len()];
-    while let Some((rank, analysis)) = running.next().await {
-        let key = (analysis.status == AnalysisStatus::Ok || analysis.status == AnalysisStatus::Irrelevant)
-            .then(|| keys[rank].as_str());
-        let cache_key = key.filter(|_| !analysis.cached).map(str::to_owned);
-        keeper.keep(FinishedAnalysis { rank: super::count(rank), analysis: analysis.clone(), cache_key });
-        finished[rank] = Some(analysis);
+    let mut finished: Vec<Option<Analysed>> = vec![None; retrieved.len()];
+    while let Some((rank, kept, made)) = running.next().await {
+        let analysis = &made.analysis;
+        let whole =
+            matches!(analysis.status, AnalysisStatus::Ok | AnalysisStatus::Irrelevant) && analysis.error.is_none();
+        let key = Some(keys[rank].as_str()).filter(|_| whole && !analysis.cached && !kept);
+        app.store.keep_analysis(work.record.id, super::count(rank), &made, key).await?;
+        work.log.push(Event::Analysis(Box::new(analysis.clone())));
+        finished[rank] = Some(Analysed::new(&retrieved[rank], kept, made));
     }
-    let analysed = retrieved
-        .iter()
-        .zip(finished)
-        .filter_map(|(one, analysis)| analysis.map(|analysis| Analysed { analysis, best: one.best.clone() }));
-    analysed.collect()
+    Ok(finished.into_iter().flatten().collect())
+}
+
+/// What earlier runs and other questions left, by document. A cache that cannot be read costs calls, not the analyses.
+async fn known(app: &App, work: &Work, retrieved: &[Retrieved], keys: &[String]) -> Vec<Known> {
+    let mut cached = app.store.cached_analyses(keys).await.unwrap_or_default();
+    cached.resize(retrieved.len(), None);
+    let pairs = retrieved.iter().zip(cached);
+    pairs
+        .map(|(one, cached)| {
+            let kept = work.kept(one.document.id, &one.document.content_hash).map(Known::Kept);
+            if kept.is_none() {
+                let outcome = if cached.is_some() { "hit" } else { "miss" };
+                metrics::counter!("dokkai_analysis_cache_total", "outcome" => outcome).increment(1);
+            }
+            kept.or(cached.map(Known::Cached)).unwrap_or(Known::Nothing)
+        })
+        .collect()
 }
 
 /// How many of the documents, best first, can be analysed with enough left over for the synthesis.
-fn affordable(app: &App, work: &Work, retrieved: &[Retrieved]) -> usize {
-    let Some(ceiling) = work.max_cost_usd else { return retrieved.len() };
-    let costs = retrieved.iter().map(|one| app.llm.estimate_cost_usd(&call(app, work, one, work.deadline)));
-    let mut spent = super::synthesise::estimate_cost_usd(app, work, retrieved);
+fn affordable(app: &App, work: &Work, retrieved: &[Retrieved], parts: &[Vec<String>], known: &[Known]) -> usize {
+    if work.record.settings.max_cost_usd.is_none() {
+        return parts.len();
+    }
+    let mut spent = super::synthesise::estimate_cost_usd(app, work, parts);
+    let costs = retrieved.iter().zip(parts).zip(known).map(|((one, parts), known)| match known {
+        Known::Kept(_) | Known::Cached(_) => 0.0,
+        Known::Nothing => {
+            let cost = |part| app.llm.estimate_cost_usd(&call(work, &one.document.title, part, work.deadline));
+            parts.iter().map(|part| cost(part)).sum::<f64>()
+        }
+    });
     costs
         .take_while(|cost| {
             spent += cost;
-            spent <= ceiling
+            work.can_pay(spent)
         })
         .count()
 }
 
-fn call(app: &App, work: &Work, one: &Retrieved, deadline: Instant) -> Call {
+fn call(work: &Work, title: &str, part: &str, deadline: Instant) -> Call {
     Call {
         purpose: Purpose::Analysis,
-        models: app.config.llm.analysis_models.clone(),
-        messages: prompt::analysis(&work.record.question, one),
+        models: work.record.settings.analysis_models.clone(),
+        messages: prompt::analysis(work.question(), title, part),
         max_tokens: REPLY_TOKENS,
-        temperature: 0.0,
+        temperature: TEMPERATURE,
         json: true,
         deadline,
         flow: work.record.id.0,
@@ -121,45 +186,62 @@ fn call(app: &App, work: &Work, one: &Retrieved, deadline: Instant) -> Call {
     }
 }
 
+fn reused(cached: KeptAnalysis, begun: Instant) -> KeptAnalysis {
+    let KeptAnalysis { analysis, replies } = cached;
+    let latency_ms = ms(begun.elapsed());
+    let analysis = Analysis { cached: true, attempts: 0, latency_ms, usage: Usage::default(), ..analysis };
+    KeptAnalysis { analysis, replies }
+}
+
 /// Names an analysis by all that it depends on.
-fn cache_key(app: &App, work: &Work, one: &Retrieved) -> String {
+fn cache_key(work: &Work, one: &Retrieved) -> String {
     let mut hash = Sha256::new();
-    let models = app.config.llm.analysis_models.join(",");
-    let version = prompt::analysis_version();
+    let models = work.record.settings.analysis_models.join(",");
+    let version = prompt::version(prompt::ANALYSIS);
     let read = one.passages().map(|passage| passage.id.to_string()).collect::<Vec<_>>().join(",");
-    for part in [&one.document.content_hash, &work.record.question, &models, &version, &read, &one.document.title] {
+    for part in [&one.document.content_hash, work.question(), &models, &version, &read, &one.document.title] {
         hash.update(part);
         hash.update([0]);
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Reads a document in as many calls as it has parts, and merges what they say.
 async fn one_document(
     app: &App,
     work: &Work,
     one: &Retrieved,
-    cached: Option<Analysis>,
+    parts: &[String],
     deadline: Instant,
     group: &Arc<HedgeGroup>,
-) -> Analysis {
+) -> KeptAnalysis {
     let begun = Instant::now();
-    if let Some(cached) = cached {
-        metrics::counter!("dokkai_analysis_cache_total", "outcome" => "hit").increment(1);
-        group.skip();
-        return Analysis {
-            cached: true,
-            attempts: 0,
-            latency_ms: ms(begun.elapsed()),
-            usage: Usage::default(),
-            ..cached
-        };
+    let calls = parts.iter().map(|part| {
+        let call = Call { hedge: Some(Arc::clone(group)), ..call(work, &one.document.title, part, deadline) };
+        app.llm.complete_json(call, parse)
+    });
+    let mut spent = Spent::default();
+    let (mut read, mut replies, mut models, mut failure) = (Vec::new(), Vec::new(), Vec::new(), None);
+    for outcome in join_all(calls).await {
+        match outcome {
+            Ok(reply) => {
+                spent.add(&reply.completion.spent);
+                replies.push(reply.raw);
+                models.push(reply.completion.model);
+                read.push(reply.value);
+            }
+            Err(failed) => {
+                spent.add(&failed.spent);
+                replies.extend(failed.partial);
+                failure = Some(failed.error);
+            }
+        }
     }
-    metrics::counter!("dokkai_analysis_cache_total", "outcome" => "miss").increment(1);
-    match app.llm.complete_json(Call { hedge: Some(Arc::clone(group)), ..call(app, work, one, deadline) }, parse).await
-    {
-        Ok(reply) => {
-            let spent = reply.completion.spent;
-            let found = reply.value;
+    let found = merged(read);
+    let analysis = match (found, failure) {
+        // One part that says something outweighs another that could not be read; nothing relevant in half of a
+        // document does not.
+        (Some(found), failure) if failure.is_none() || found.relevance_score >= RELEVANT_FROM => {
             let (evidence, dropped_quotes) = look_up(one, &found.quotes);
             let relevant = found.relevance_score >= RELEVANT_FROM;
             Analysis {
@@ -170,29 +252,45 @@ async fn one_document(
                 key_points: found.key_points,
                 evidence,
                 status: if relevant { AnalysisStatus::Ok } else { AnalysisStatus::Irrelevant },
-                error: None,
+                error: failure.map(Problem::from),
                 cached: false,
-                model: Some(reply.completion.model),
+                model: models.pop(),
                 attempts: spent.attempts,
                 latency_ms: ms(begun.elapsed()),
                 usage: spent.usage,
                 dropped_quotes,
+                content_hash: one.document.content_hash.clone(),
             }
         }
-        Err(failed) => {
-            let status = if failed.error == LlmError::DeadlineExceeded {
-                AnalysisStatus::TimedOut
-            } else {
-                AnalysisStatus::Failed
-            };
-            let analysis = missing(one, status, failed.error.into(), begun.elapsed());
-            Analysis { attempts: failed.spent.attempts, usage: failed.spent.usage, ..analysis }
+        (_, failure) => {
+            let error = failure.unwrap_or(LlmError::Refused);
+            let status =
+                if error == LlmError::DeadlineExceeded { AnalysisStatus::TimedOut } else { AnalysisStatus::Failed };
+            let analysis = missing(one, status, error.into(), begun.elapsed()).analysis;
+            Analysis { attempts: spent.attempts, usage: spent.usage, ..analysis }
         }
-    }
+    };
+    KeptAnalysis { analysis, replies }
 }
 
-fn missing(one: &Retrieved, status: AnalysisStatus, problem: Problem, elapsed: Duration) -> Analysis {
-    Analysis {
+/// What the parts of a document say together: those that say something, the most relevant first.
+fn merged(mut read: Vec<Reply>) -> Option<Reply> {
+    read.sort_by(|a, b| b.relevance_score.total_cmp(&a.relevance_score));
+    let mut parts = read.into_iter();
+    let mut whole = parts.next()?;
+    for part in parts.filter(|part| part.relevance_score >= RELEVANT_FROM) {
+        whole.summary = format!("{} {}", whole.summary, part.summary).trim().to_owned();
+        whole.key_points.extend(part.key_points);
+        whole.quotes.extend(part.quotes);
+    }
+    let mut seen = HashSet::new();
+    whole.key_points.retain(|point| seen.insert(point.clone()));
+    whole.key_points.truncate(MAX_KEY_POINTS);
+    Some(whole)
+}
+
+fn missing(one: &Retrieved, status: AnalysisStatus, problem: Problem, elapsed: Duration) -> KeptAnalysis {
+    let analysis = Analysis {
         document_id: one.document.id,
         title: one.document.title.clone(),
         relevance_score: 0.0,
@@ -207,7 +305,9 @@ fn missing(one: &Retrieved, status: AnalysisStatus, problem: Problem, elapsed: D
         latency_ms: ms(elapsed),
         usage: Usage::default(),
         dropped_quotes: 0,
-    }
+        content_hash: one.document.content_hash.clone(),
+    };
+    KeptAnalysis { analysis, replies: Vec::new() }
 }
 
 /// Finds each quote in what was read of the document; those that do not stand there are dropped and counted.
@@ -279,6 +379,18 @@ mod tests {
         for (value, expected) in cases {
             assert_eq!(parse(&value), Ok(expected), "{value}");
         }
+    }
+
+    #[test]
+    fn parts_of_a_document_are_merged_the_most_relevant_first() {
+        let parts = vec![
+            reply(0.1, "nothing", &["x"], &["x"]),
+            reply(0.5, "It may.", &["a", "b"], &["q1"]),
+            reply(0.9, "It does.", &["b"], &["q2"]),
+        ];
+        assert_eq!(merged(parts), Some(reply(0.9, "It does. It may.", &["b", "a"], &["q2", "q1"])));
+        assert_eq!(merged(vec![reply(0.0, "", &[], &[]), reply(0.1, "", &[], &[])]), Some(reply(0.1, "", &[], &[])));
+        assert_eq!(merged(Vec::new()), None);
     }
 
     #[test]

@@ -4,16 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
-use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::analyse::Analysed;
-use super::keep::Keeper;
-use super::retrieve::Retrieved;
-use super::synthesise::{Draft, Source};
-use super::{is_missing, ms};
-use crate::model::{Analysis, AnalysisStatus, Evidence, Passage, Usage};
+use super::form::Wanted;
+use super::inert::Inert;
+use super::marks::unmarked;
+use super::retrieve::{Retrieved, Stretch};
+use super::sentences;
+use super::synthesise::{Draft, Source, said_by};
+use super::{Work, is_missing, ms};
+use crate::app::App;
+use crate::error::Problem;
+use crate::model::{Analysis, AnalysisStatus, Event, Evidence, KeptAnalysis, Passage, Usage};
 use crate::search::analyzer::content_terms;
-use crate::store::FinishedAnalysis;
 
 /// Share of the question's weight that a document must hold to be called relevant.
 const RELEVANT_FROM: f64 = 0.5;
@@ -31,47 +34,56 @@ const MAX_SENTENCE_CHARS: usize = 300;
 struct Sentence {
     evidence: Evidence,
     terms: BTreeSet<String>,
+    /// See [`Wanted::worth`].
+    worth: f64,
 }
 
 /// The question's words, each with what finding it is worth.
 struct Weights(BTreeMap<String, f64>);
 
-/// Analyses all documents from their sentences, and lets each be kept.
-pub(super) fn analyse_all(question: &str, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
-    let analyses = retrieved.iter().zip(analyses(question, retrieved)).zip(0..);
-    analyses.map(|((one, analysis), rank)| keep(one, rank, analysis, keeper)).collect()
+/// Analyses all documents from their sentences; stores and sends each.
+pub(super) async fn analyse_all(app: &App, work: &Work, retrieved: &[Retrieved]) -> Result<Vec<Analysed>, Problem> {
+    let analyses = analyses(work.question(), retrieved);
+    let mut analysed = Vec::with_capacity(retrieved.len());
+    for ((one, analysis), rank) in retrieved.iter().zip(analyses).zip(0..) {
+        analysed.push(keep(app, work, one, rank, analysis).await?);
+    }
+    Ok(analysed)
 }
 
 /// Puts analyses from sentences in the place of those that a model should have made; each keeps the reason.
-pub(super) fn stand_in(
-    question: &str,
+pub(super) async fn stand_in(
+    app: &App,
+    work: &Work,
     retrieved: &[Retrieved],
     analysed: Vec<Analysed>,
-    keeper: &Keeper,
-) -> Vec<Analysed> {
-    let analyses = analyses(question, retrieved);
+) -> Result<Vec<Analysed>, Problem> {
+    let analyses = analyses(work.question(), retrieved);
     let mut all = Vec::with_capacity(analysed.len());
     for (((one, failed), analysis), rank) in retrieved.iter().zip(analysed).zip(analyses).zip(0..) {
         if is_missing(&failed.analysis) {
             let Analysis { error, attempts, usage, .. } = failed.analysis;
-            all.push(keep(one, rank, Analysis { error, attempts, usage, ..analysis }, keeper));
+            let stand_in = keep(app, work, one, rank, Analysis { error, attempts, usage, ..analysis }).await?;
+            all.push(Analysed { replies: failed.replies, ..stand_in });
         } else {
             all.push(failed);
         }
     }
-    all
+    Ok(all)
 }
 
-fn keep(one: &Retrieved, rank: u32, analysis: Analysis, keeper: &Keeper) -> Analysed {
-    keeper.keep(FinishedAnalysis { rank, analysis: analysis.clone(), cache_key: None });
-    Analysed { analysis, best: one.best.clone() }
+async fn keep(app: &App, work: &Work, one: &Retrieved, rank: u32, analysis: Analysis) -> Result<Analysed, Problem> {
+    let made = KeptAnalysis { analysis, replies: Vec::new() };
+    app.store.keep_analysis(work.record.id, rank, &made, None).await?;
+    work.log.push(Event::Analysis(Box::new(made.analysis.clone())));
+    Ok(Analysed::new(one, false, made))
 }
 
 /// An answer that lists the best sentences with their marks.
-pub(super) fn synthesise(sources: &[Source]) -> Draft {
+pub(super) fn draft(sources: &[Source]) -> Draft {
     let mut draft = Draft::default();
     for source in sources.iter().take(SENTENCES_PER_ANSWER) {
-        let sentence = plain(&source.evidence.quote);
+        let sentence = Inert::whole(&unmarked(&plain(&source.evidence.quote)), said_by(sources));
         draft.text.push_str(&format!("- {sentence} [{}]\n", source.marker));
         draft.marks.insert(source.marker);
     }
@@ -80,9 +92,11 @@ pub(super) fn synthesise(sources: &[Source]) -> Draft {
 
 /// The sentence of a passage that fits the question best; none where no sentence can stand alone.
 pub(super) fn best_quote(question: &str, passage: &Passage) -> Option<Evidence> {
-    let sentences = sentences(passage);
+    let stretch = Stretch { text: passage.text.clone(), passages: vec![passage.clone()] };
+    let sentences = sentences(&stretch, &Wanted::by(question));
     let weights = Weights::of(question, &sentences);
-    let best = sentences.iter().max_by(|a, b| weights.share(&a.terms).total_cmp(&weights.share(&b.terms)));
+    let fit = |sentence: &Sentence| weights.share(&sentence.terms) * sentence.worth;
+    let best = sentences.iter().max_by(|a, b| fit(a).total_cmp(&fit(b)));
     best.map(|sentence| sentence.evidence.clone())
 }
 
@@ -94,11 +108,12 @@ pub(super) fn is_japanese(text: &str) -> bool {
 }
 
 fn analyses(question: &str, retrieved: &[Retrieved]) -> Vec<Analysis> {
+    let wanted = Wanted::by(question);
     let by_document: Vec<(Vec<Sentence>, u64)> = retrieved
         .iter()
         .map(|one| {
             let begun = Instant::now();
-            (one.passages().flat_map(sentences).collect(), ms(begun.elapsed()))
+            (one.stretches.iter().flat_map(|stretch| sentences(stretch, &wanted)).collect(), ms(begun.elapsed()))
         })
         .collect();
     let weights = Weights::of(question, by_document.iter().flat_map(|(sentences, _)| sentences));
@@ -131,6 +146,7 @@ fn analysis(one: &Retrieved, sentences: &[Sentence], weights: &Weights, latency_
         latency_ms,
         usage: Usage::default(),
         dropped_quotes: 0,
+        content_hash: one.document.content_hash.clone(),
     }
 }
 
@@ -142,7 +158,7 @@ fn choose(sentences: &[Sentence], weights: &Weights) -> Vec<Sentence> {
         let gain = |sentence: &Sentence| {
             let adds = weights.share(&sentence.terms.difference(&held).cloned().collect());
             // What is held already still speaks for a sentence, only less.
-            adds + 0.3 * (weights.share(&sentence.terms) - adds)
+            (adds + 0.3 * (weights.share(&sentence.terms) - adds)) * sentence.worth
         };
         let left = sentences
             .iter()
@@ -191,37 +207,32 @@ impl Weights {
     }
 }
 
-/// The sentences of a passage that can stand alone; headings, table rules and fragments cannot.
-fn sentences(passage: &Passage) -> Vec<Sentence> {
+/// The sentences of a stretch that can stand alone; headings, table rules and fragments cannot.
+fn sentences(stretch: &Stretch, wanted: &Wanted) -> Vec<Sentence> {
     let mut found = Vec::new();
-    let mut offset = passage.start;
-    for block in blocks(&passage.text) {
-        let block_chars = block.chars().count();
+    let mut offset = stretch.start();
+    for block in sentences::blocks(&stretch.text) {
+        let block_start = offset;
+        let chars: Vec<char> = block.chars().collect();
+        offset += chars.len();
         if block.trim_start().starts_with('#') || block.contains("```") || block.contains("---") {
-            offset += block_chars;
             continue;
         }
-        // A line break within a paragraph ends no sentence; a space in its place keeps the offsets.
-        let joined = block.replace('\n', " ");
-        let mut start = offset;
-        for piece in joined.split_sentence_bounds() {
-            let length = piece.chars().count();
-            let (from, to) = inner(piece);
-            if (MIN_SENTENCE_CHARS..=MAX_SENTENCE_CHARS).contains(&(to - from)) {
-                let quote: String = passage.text.chars().skip(start + from - passage.start).take(to - from).collect();
-                let terms = content_terms(&quote).into_iter().collect();
-                let evidence = Evidence {
-                    passage_id: passage.id,
-                    quote,
-                    start: start + from,
-                    end: start + to,
-                    page: passage.page,
-                };
-                found.push(Sentence { evidence, terms });
+        for range in sentences::sentences(block) {
+            let start = block_start + range.start;
+            let piece: String = chars.get(range).unwrap_or_default().iter().collect();
+            let (from, to) = inner(&piece);
+            let quote: String = piece.chars().skip(from).take(to.saturating_sub(from)).collect();
+            let worth = wanted.worth(&quote);
+            if !(MIN_SENTENCE_CHARS..=MAX_SENTENCE_CHARS).contains(&(to - from)) || worth <= 0.0 {
+                continue;
             }
-            start += length;
+            let Some(passage) = stretch.passage_at(start + from) else { continue };
+            let terms = content_terms(&quote).into_iter().collect();
+            let (start, end) = (start + from, start + to);
+            let evidence = Evidence { passage_id: passage.id, quote, start, end, page: passage.page };
+            found.push(Sentence { evidence, terms, worth });
         }
-        offset += block_chars;
     }
     found
 }
@@ -233,33 +244,6 @@ fn inner(piece: &str) -> (usize, usize) {
     let length = piece.chars().count();
     let to = length - piece.chars().rev().take_while(|char| char.is_whitespace() || *char == '|').count();
     (from.min(to), to)
-}
-
-/// Cuts a text into paragraphs, list items, headings and table rows, losing no character.
-fn blocks(text: &str) -> Vec<&str> {
-    let mut blocks = Vec::new();
-    let mut begin = 0;
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let content = line.trim_start();
-        let begins = content.is_empty()
-            || content.starts_with(['#', '-', '*', '+', '|', '>', '・', '　'])
-            || content.starts_with("```")
-            || content.chars().next().is_some_and(|char| char.is_ascii_digit());
-        if begins && at > begin {
-            blocks.push(&text[begin..at]);
-            begin = at;
-        }
-        at += line.len();
-        if content.starts_with('#') && at > begin {
-            blocks.push(&text[begin..at]);
-            begin = at;
-        }
-    }
-    if begin < text.len() {
-        blocks.push(&text[begin..]);
-    }
-    blocks
 }
 
 /// A quote as it is shown in a sentence: in one line, without emphasis marks.

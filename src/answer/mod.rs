@@ -1,183 +1,113 @@
 //! Question → stored answer.
 //!
-//! [`ask`] stores the question and starts the work; [`answer`] is the work, from the top: retrieve the best documents,
-//! analyse each concurrently, synthesise one answer from what is relevant, cite, keep. Where no model can be reached
-//! the extractive mode does the models' part with the documents' own sentences, and the record says so.
+//! [`ask`] stores the question and starts the work; [`answer`] is the work, from the top: understand a follow-up,
+//! retrieve the best documents, analyse each concurrently, synthesise one answer from what is relevant, cite, keep.
+//! Where no model can be reached the extractive mode does the models' part with the documents' own sentences, and the
+//! record says so. [`again`] takes questions up once more; [`standing`] analyses documents without any question.
 
+mod again;
 mod analyse;
 mod cite;
+mod conversation;
 mod extractive;
 mod find;
-mod keep;
+mod form;
+mod inert;
+mod marks;
 mod prompt;
 mod retrieve;
+mod sentences;
+mod standing;
 mod synthesise;
+mod uncited;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use time::OffsetDateTime;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+pub use again::{Replay, rate, recover, replay, retry};
 pub use find::{Find, Found, FoundPassage, Hit, SearchMode, find};
+pub use standing::{MAX_DOCUMENTS, Standing, Summarise, summarise};
+pub use work::Ask;
 
 use self::analyse::Analysed;
-use self::keep::Keeper;
 use self::retrieve::Retrieved;
 use self::synthesise::{Draft, Source};
+use self::work::Work;
 use crate::app::App;
-use crate::error::{Code, Problem, check_length};
-use crate::live::{EventLog, NotBegun};
+use crate::error::{Code, Problem};
+use crate::live::{Begun, EventLog, NotBegun};
 use crate::model::{
-    AnalysisStatus, Coverage, Event, Mode, Models, QuestionId, QuestionRecord, QuestionStatus, RetrievedDocument,
-    Timings, Usage,
+    Analysis, AnalysisReplies, AnalysisStatus, Coverage, Event, Mode, QuestionId, QuestionRecord, QuestionStatus,
+    RetrievedDocument,
 };
 
 /// Questions that may run at once; more are refused rather than queued until nobody waits for them any more.
 const MAX_RUNNING: usize = 1_000;
 
-/// The longest question, in characters.
-const MAX_QUESTION_CHARS: usize = 8_000;
-
-/// The part of a question's deadline that is kept for the synthesis, and its bound.
-const SYNTHESIS_SHARE: f64 = 0.25;
-const SYNTHESIS_RESERVE: Duration = Duration::from_secs(15);
-
-/// A question as a client asks it.
-#[derive(Clone, Debug, Default)]
-pub struct Ask {
-    /// In the asker's words.
-    pub question: String,
-    /// Documents to analyse; the configured number where none is given.
-    pub top_k: Option<usize>,
-    /// Only documents of this collection.
-    pub collection: Option<String>,
-    /// The conversation that the question is part of.
-    pub conversation_id: Option<String>,
-    /// Ceiling of the upstream cost.
-    pub max_cost_usd: Option<f64>,
-    /// Time for the whole question, in milliseconds.
-    pub deadline_ms: Option<u64>,
-}
-
-/// A question in work: its parameters made definite, and the record that fills up.
-struct Work {
-    record: QuestionRecord,
-    top_k: usize,
-    max_cost_usd: Option<f64>,
-    begun: Instant,
-    deadline: Instant,
-    log: Arc<EventLog>,
-}
-
 /// Stores a question and starts to answer it. The work goes on whoever follows its events; the record is stored
-/// before the last event is sent.
+/// before the last event is sent. What is being answered already is not answered twice: who asks the same in the same
+/// way meanwhile gets that question's id and events.
 ///
 /// # Errors
 /// Parameters out of range, too many running questions, and a store that cannot be written.
 pub async fn ask(app: &Arc<App>, ask: Ask) -> Result<(QuestionId, Arc<EventLog>), Problem> {
-    let mut work = prepare(app, ask)?;
+    begin(app, Work::of(app, ask)?).await
+}
+
+/// Keeps a new question and starts the work on it.
+async fn begin(app: &Arc<App>, mut work: Work) -> Result<(QuestionId, Arc<EventLog>), Problem> {
     let id = work.record.id;
-    work.log = app.live.begin(id, MAX_RUNNING).map_err(|refused| Problem {
-        retry_after_s: Some(1),
-        ..match refused {
-            NotBegun::Full => Problem::new(Code::Overloaded, "too many questions are running; ask again in a moment"),
-            NotBegun::Closed => Problem::new(Code::ShuttingDown, "the server is stopping; ask again in a moment"),
+    let asking = Some(work.asking()).filter(|_| work.record.replay_of.is_none());
+    let log = match app.live.begin(id, work.record.run, asking, MAX_RUNNING).map_err(not_begun)? {
+        Begun::Shared(id, log) => {
+            metrics::counter!("dokkai_questions_shared_total").increment(1);
+            return Ok((id, log));
         }
-    })?;
-    let (log, record) = (Arc::clone(&work.log), work.record.clone());
-    // Documents are looked for while the question is being stored; nothing is sent or spent before it is.
-    let (stored, is_stored) = oneshot::channel();
-    let answering = Arc::clone(app);
-    tokio::spawn(async move { finish(&answering, work, is_stored).await });
-    if let Err(error) = app.store.add_question(&record).await {
+        Begun::New(log) => log,
+    };
+    if let Err(error) = app.store.add_question(&work.record).await {
+        let problem = Problem::from(error);
+        // Somebody may share it already.
+        log.push(Event::Error(problem.clone()));
         app.live.end(id);
-        return Err(error.into());
+        return Err(problem);
     }
-    log.push(Event::Accepted(id));
-    // It waits for nothing else, and ends by itself only after this.
-    let _ = stored.send(());
+    work.log = Arc::clone(&log);
+    start(app, work);
     Ok((id, log))
 }
 
-/// Marks questions that an earlier process left unanswered, keeping the analyses that are paid for.
-///
-/// # Errors
-/// Where the store cannot be used.
-pub async fn recover(app: &App) -> Result<(), Problem> {
-    for id in app.store.unfinished_questions().await? {
-        let mut record = app.store.question(id).await?;
-        record.status = QuestionStatus::Failed;
-        record.error = Some(Problem::new(Code::Interrupted, "the server stopped before the answer; ask again"));
-        record.coverage = coverage(&record);
-        app.store.finish_question(&record).await?;
-        tracing::info!(question = %id, "marked an interrupted question as failed");
-    }
-    Ok(())
+fn start(app: &Arc<App>, work: Work) {
+    work.log.push(Event::Accepted(work.record.id));
+    let app = Arc::clone(app);
+    tokio::spawn(async move { finish(&app, work).await });
 }
 
-fn prepare(app: &App, ask: Ask) -> Result<Work, Problem> {
-    let question = ask.question.trim().to_owned();
-    if question.is_empty() {
-        return Err(Problem::parameter("question", "question must not be empty"));
+/// A log for a question that is taken up again.
+fn new_log(app: &App, id: QuestionId, run: u32) -> Result<Arc<EventLog>, Problem> {
+    match app.live.begin(id, run, None, MAX_RUNNING).map_err(not_begun)? {
+        Begun::New(log) | Begun::Shared(_, log) => Ok(log),
     }
-    check_length("question", &question, MAX_QUESTION_CHARS)?;
-    let top_k = ask.top_k.unwrap_or(app.config.top_k);
-    if !(1..=50).contains(&top_k) {
-        return Err(Problem::parameter("top_k", "top_k must be from 1 to 50"));
-    }
-    if ask.max_cost_usd.is_some_and(|usd| !usd.is_finite() || usd < 0.0) {
-        return Err(Problem::parameter("max_cost_usd", "max_cost_usd must not be negative"));
-    }
-    let time = ask.deadline_ms.map_or(app.config.answer_deadline, Duration::from_millis);
-    if time.is_zero() || time > Duration::from_secs(600) {
-        return Err(Problem::parameter("deadline_ms", "deadline_ms must be from 1 to 600000"));
-    }
-    // The stricter of the server's ceiling and the client's.
-    let max_cost_usd = match (ask.max_cost_usd, app.config.max_cost_usd) {
-        (Some(asked), Some(configured)) => Some(asked.min(configured)),
-        (asked, configured) => asked.or(configured),
-    };
-    let begun = Instant::now();
-    let record = QuestionRecord {
-        id: QuestionId::new(),
-        question,
-        status: QuestionStatus::Running,
-        mode: if app.llm.is_configured() { Mode::Model } else { Mode::Extractive },
-        mode_reason: None,
-        answer: String::new(),
-        citations: Vec::new(),
-        retrieved: Vec::new(),
-        analyses: Vec::new(),
-        coverage: Coverage::default(),
-        usage: Usage::default(),
-        timings_ms: Timings::default(),
-        models: Models::default(),
-        conversation_id: ask.conversation_id,
-        collection: ask.collection,
-        removed_marks: 0,
-        error: None,
-        created_at: now_ms(),
-    };
-    Ok(Work { record, top_k, max_cost_usd, begun, deadline: begun + time, log: Arc::default() })
 }
 
-/// Answers, keeps the record and sends the last event, whatever happens on the way. Does nothing further where the
-/// question could not be stored.
-async fn finish(app: &App, mut work: Work, is_stored: oneshot::Receiver<()>) {
+fn not_begun(refused: NotBegun) -> Problem {
+    let (code, message) = match refused {
+        NotBegun::Full => (Code::Overloaded, "too many questions are running; ask again in a moment"),
+        NotBegun::Closed => (Code::ShuttingDown, "the server is stopping; ask again in a moment"),
+        NotBegun::Running => (Code::QuestionRunning, "the question is still being answered; follow its events"),
+    };
+    Problem { retry_after_s: Some(1), ..Problem::new(code, message) }
+}
+
+/// Answers, keeps the record and sends the last event, whatever happens on the way.
+async fn finish(app: &App, mut work: Work) {
     let id = work.record.id;
     // A fault of ours must not leave the question running for ever.
-    let retrieved = std::panic::AssertUnwindSafe(retrieve(app, &mut work)).catch_unwind().await;
-    if is_stored.await.is_err() {
-        return;
-    }
-    let outcome = match retrieved {
-        Ok(Ok(retrieved)) => std::panic::AssertUnwindSafe(answer(app, &mut work, &retrieved)).catch_unwind().await,
-        Ok(Err(problem)) => Ok(Err(problem)),
-        Err(panic) => Err(panic),
-    };
+    let outcome = std::panic::AssertUnwindSafe(answer(app, &mut work)).catch_unwind().await;
     let problem = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(problem)) => Some(problem),
@@ -191,7 +121,7 @@ async fn finish(app: &App, mut work: Work, is_stored: oneshot::Receiver<()>) {
     }
     record.coverage = coverage(record);
     record.timings_ms.total = ms(work.begun.elapsed());
-    let last = match app.store.finish_question(record).await {
+    let last = match app.store.finish_question(record, &work.detail).await {
         Ok(()) => Event::Done(Box::new(record.clone())),
         Err(error) => Event::Error(error.into()),
     };
@@ -211,42 +141,47 @@ async fn finish(app: &App, mut work: Work, is_stored: oneshot::Receiver<()>) {
     app.live.end(id);
 }
 
-/// The story of a question: retrieve; then analyse, synthesise and cite.
-async fn retrieve(app: &App, work: &mut Work) -> Result<Vec<Retrieved>, Problem> {
-    let retrieved =
-        retrieve::retrieve(app, &work.record.question, work.record.collection.as_deref(), work.top_k).await?;
-    work.record.timings_ms.retrieval = ms(work.begun.elapsed());
+/// The story of a question.
+async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
+    conversation::understand(app, work).await?;
+    let begun = Instant::now();
+    let retrieved = match work.documents.take() {
+        Some(documents) => retrieve::again(app, &documents).await?,
+        None => {
+            let (collection, top_k) = (work.record.collection.as_deref(), work.record.settings.top_k);
+            retrieve::retrieve(app, work.question(), collection, top_k).await?
+        }
+    };
+    work.record.timings_ms.retrieval = ms(begun.elapsed());
     work.record.retrieved = retrieved.iter().map(offered).collect();
-    Ok(retrieved)
-}
-
-async fn answer(app: &App, work: &mut Work, retrieved: &[Retrieved]) -> Result<(), Problem> {
     work.log.push(Event::Retrieval(work.record.retrieved.clone()));
-    let keeper = Keeper::start(app, work.record.id, &work.log);
-    let analysed = analyse(app, work, retrieved, &keeper).await;
-    let sources = synthesise::sources(&work.record.question, &analysed);
+
+    let analysed = analyse(app, work, &retrieved).await?;
+    let sources = synthesise::sources(work.question(), &analysed);
     if sources.is_empty() {
-        work.record.status = if work.record.analyses.iter().any(is_missing) && !work.record.analyses.is_empty() {
+        work.record.status = if work.record.analyses.iter().any(is_missing) {
             QuestionStatus::Partial
         } else {
             QuestionStatus::NoEvidence
         };
         work.record.answer = synthesise::nothing_found(&work.record.question, work.record.status).to_owned();
-        keeper.kept().await?;
         work.first_text();
         work.log.push(Event::Delta(work.record.answer.clone()));
         return Ok(());
     }
 
     let begun = Instant::now();
-    let draft = synthesise(app, work, &sources, keeper).await?;
+    let draft = synthesise(app, work, &sources).await;
     let citations = cite::citations(app, &draft.marks, &sources).await;
     let record = &mut work.record;
     record.timings_ms.synthesis = ms(begun.elapsed());
     record.citations = citations;
     record.removed_marks = draft.removed_marks;
+    record.uncited_sentences = uncited::uncited(&draft.text);
     record.answer = draft.text;
-    record.status = if record.error.is_some() || record.mode_reason.is_some() || record.analyses.iter().any(is_missing)
+    record.status = if record.error.is_some()
+        || record.mode_reason.is_some()
+        || record.analyses.iter().any(|analysis| is_missing(analysis) || analysis.error.is_some())
     {
         QuestionStatus::Partial
     } else {
@@ -257,12 +192,12 @@ async fn answer(app: &App, work: &mut Work, retrieved: &[Retrieved]) -> Result<(
 
 /// Analyses the documents with the model, or from their own sentences where there is none or it fails for all that
 /// could matter.
-async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
+async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved]) -> Result<Vec<Analysed>, Problem> {
     let begun = Instant::now();
     let mut analysed = if work.record.mode == Mode::Model {
-        analyse::with_model(app, work, retrieved, keeper).await
+        analyse::with_model(app, work, retrieved).await?
     } else {
-        extractive::analyse_all(&work.record.question, retrieved, keeper)
+        extractive::analyse_all(app, work, retrieved).await?
     };
     let failure = analysed.iter().find_map(|one| one.analysis.error.clone().filter(|_| is_missing(&one.analysis)));
     let useful = analysed.iter().any(|one| one.analysis.status == AnalysisStatus::Ok);
@@ -270,56 +205,43 @@ async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved], keeper: &K
         // Nothing relevant from the model, and documents that it did not get to read: read those without it.
         work.record.mode = Mode::Extractive;
         work.record.mode_reason = Some(failure);
-        analysed = extractive::stand_in(&work.record.question, retrieved, analysed, keeper);
+        analysed = extractive::stand_in(app, work, retrieved, analysed).await?;
     }
     let record = &mut work.record;
     record.timings_ms.analysis = ms(begun.elapsed());
     record.analyses = analysed.iter().map(|one| one.analysis.clone()).collect();
-    for analysis in &record.analyses {
-        record.usage.add(&analysis.usage);
+    // What was kept of an earlier run is paid for already.
+    for one in analysed.iter().filter(|one| !one.kept) {
+        record.usage.add(&one.analysis.usage);
     }
+    work.detail.analyses = analysed
+        .iter()
+        .map(|one| AnalysisReplies { document_id: one.analysis.document_id, replies: one.replies.clone() })
+        .collect();
     let mut models: Vec<String> = record.analyses.iter().filter_map(|analysis| analysis.model.clone()).collect();
     models.sort();
     models.dedup();
     record.models.analysis = models;
     analysed.sort_by(|a, b| b.analysis.relevance_score.total_cmp(&a.analysis.relevance_score));
-    analysed
+    Ok(analysed)
 }
 
 /// Writes the answer with the model, or from the sources themselves where there is none or it fails before its first
-/// word. The answer's first text comes after the last analysis is kept.
-async fn synthesise(app: &App, work: &mut Work, sources: &[Source], keeper: Keeper) -> Result<Draft, Problem> {
+/// word.
+async fn synthesise(app: &App, work: &mut Work, sources: &[Source]) -> Draft {
     if work.record.mode == Mode::Model {
-        let (draft, kept) = synthesise::with_model(app, work, sources, keeper).await;
-        kept?;
-        match draft {
-            Ok(draft) => return Ok(draft),
+        match synthesise::with_model(app, work, sources).await {
+            Ok(draft) => return draft,
             Err(problem) => {
                 work.record.mode = Mode::Extractive;
                 work.record.mode_reason = Some(problem);
             }
         }
-    } else {
-        keeper.kept().await?;
     }
-    let draft = extractive::synthesise(sources);
+    let draft = extractive::draft(sources);
     work.first_text();
     work.log.push(Event::Delta(draft.text.clone()));
-    Ok(draft)
-}
-
-impl Work {
-    /// Notes that the answer's first text is there.
-    fn first_text(&mut self) {
-        let elapsed = ms(self.begun.elapsed());
-        self.record.timings_ms.first_token.get_or_insert(elapsed);
-    }
-
-    /// When analyses stop: what remains is for the synthesis.
-    fn analysis_deadline(&self) -> Instant {
-        let reserve = (self.deadline - self.begun).mul_f64(SYNTHESIS_SHARE).min(SYNTHESIS_RESERVE);
-        self.deadline - reserve
-    }
+    draft
 }
 
 fn offered(retrieved: &Retrieved) -> RetrievedDocument {
@@ -327,11 +249,13 @@ fn offered(retrieved: &Retrieved) -> RetrievedDocument {
         document_id: retrieved.document.id,
         title: retrieved.document.title.clone(),
         score: retrieved.score,
+        passages: retrieved.ordinals(),
+        best: retrieved.best.id.ordinal,
     }
 }
 
 /// Whether the model's word on a document is missing.
-fn is_missing(analysis: &crate::model::Analysis) -> bool {
+fn is_missing(analysis: &Analysis) -> bool {
     matches!(analysis.status, AnalysisStatus::Failed | AnalysisStatus::TimedOut)
 }
 
@@ -344,12 +268,6 @@ fn coverage(record: &QuestionRecord) -> Coverage {
         failed: with(AnalysisStatus::Failed),
         timed_out: with(AnalysisStatus::TimedOut),
     }
-}
-
-/// Now, in whole milliseconds, as the store keeps times.
-fn now_ms() -> OffsetDateTime {
-    let now = OffsetDateTime::now_utc();
-    now.replace_millisecond(now.millisecond()).unwrap_or(now)
 }
 
 fn count(number: usize) -> u32 {

@@ -1,24 +1,28 @@
 //! Question → the best documents, each with the stretches of it that are worth reading.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::app::App;
 use crate::error::Problem;
-use crate::model::{DocumentId, Passage, PassageId};
-use crate::readings::{Reading, ReadingKey, Stretch};
+use crate::model::{DocumentId, Passage, PassageId, RetrievedDocument};
 use crate::search::{DocumentHit, SearchQuery};
 use crate::store::KnownDocument;
 use crate::tokens::estimate_tokens;
 
-/// What one analysis may read of a document, in tokens. A document within it is read whole.
+/// What one call may read of a document, in tokens. A document within it is read whole.
 const READING_BUDGET: u32 = 3_000;
+
+/// Calls for one document at the most; more than one only where its best passages need it.
+const MAX_CALLS: u32 = 3;
 
 /// A document with more passages than this is taken to be over the budget without looking at them.
 const SHORT_DOCUMENT_PASSAGES: u32 = 60;
 
-/// Passages that the index offers of each document.
-const PASSAGES_PER_DOCUMENT: usize = 6;
+/// Passages that the index offers of each document, at the least and at the most: who asks about few documents wants
+/// them read more thoroughly. All documents together share `PASSAGES`.
+const LEAST_PASSAGES: usize = 6;
+const MOST_PASSAGES: usize = 18;
+const PASSAGES: usize = 30;
 
 /// Hits asked for beyond what is needed: some may be of documents that were deleted a moment ago.
 const SPARE_HITS: usize = 10;
@@ -32,9 +36,16 @@ pub(super) struct Retrieved {
     pub(super) document: KnownDocument,
     pub(super) score: f32,
     /// What to read, in reading order; never empty.
-    pub(super) stretches: Arc<[Stretch]>,
+    pub(super) stretches: Vec<Stretch>,
     /// The best passage of all, as the index sees it.
     pub(super) best: Passage,
+}
+
+/// Passages that follow each other, and the document's exact text from the first one's start to the last one's end.
+#[derive(Clone, Debug)]
+pub(super) struct Stretch {
+    pub(super) text: String,
+    pub(super) passages: Vec<Passage>,
 }
 
 /// The best `top_k` documents for a question, best first. Only documents that the store still has are offered.
@@ -44,68 +55,18 @@ pub(super) async fn retrieve(
     collection: Option<&str>,
     top_k: usize,
 ) -> Result<Vec<Retrieved>, Problem> {
-    let offered = known_hits(app, question, collection, top_k, PASSAGES_PER_DOCUMENT).await?;
-    let mut readings: Vec<Option<Reading>> = offered
-        .iter()
-        .map(|(hit, document)| match app.readings.get(&whole(document)) {
-            Some(Reading::TooLong) => app.readings.get(&in_part(document, hit)),
-            known => known,
-        })
-        .collect();
-    read(app, &offered, &mut readings).await?;
-    let retrieved = offered.into_iter().zip(readings).filter_map(|((hit, document), reading)| {
-        let Some(Reading::Stretches(stretches)) = reading else { return None };
-        let first = hit.passages.first().map(|passage| passage.passage_id);
-        // Not there where the document changed under the index.
-        let best = stretches.iter().flat_map(|stretch| &stretch.passages).find(|passage| Some(passage.id) == first);
-        best.cloned().map(|best| Retrieved { document, score: hit.score, stretches, best })
-    });
-    Ok(retrieved.collect())
-}
-
-/// Names the reading of a whole document.
-fn whole(document: &KnownDocument) -> ReadingKey {
-    ReadingKey { document_id: document.id, change: document.change, found: Vec::new() }
-}
-
-/// Names the reading of what was found of a document.
-fn in_part(document: &KnownDocument, hit: &DocumentHit) -> ReadingKey {
-    let found = hit.passages.iter().map(|passage| passage.passage_id.ordinal).collect();
-    ReadingKey { found, ..whole(document) }
-}
-
-/// Reads what is not known yet, all documents together.
-async fn read(
-    app: &App,
-    offered: &[(DocumentHit, KnownDocument)],
-    readings: &mut [Option<Reading>],
-) -> Result<(), Problem> {
-    let missing: Vec<usize> = (0..offered.len()).filter(|place| readings[*place].is_none()).collect();
-    let unread = |place: &usize| offered.get(*place).map(|(hit, document)| (*place, hit, document));
-    let ids: Vec<DocumentId> = missing.iter().filter_map(unread).map(|(_, _, document)| document.id).collect();
+    let passages = (PASSAGES / top_k.max(1)).clamp(LEAST_PASSAGES, MOST_PASSAGES);
+    let offered = known_hits(app, question, collection, top_k, passages).await?;
+    let ids: Vec<DocumentId> = offered.iter().map(|(hit, _)| hit.document_id).collect();
     let beginnings = app.store.first_passages(&ids, SHORT_DOCUMENT_PASSAGES + 1).await?;
-    let mut fresh = Vec::with_capacity(missing.len());
-    for (place, hit, document) in missing.iter().filter_map(unread) {
-        let of_it = |passage: &&Passage| passage.id.document_id == document.id;
-        let beginning: Vec<Passage> = beginnings.iter().filter(of_it).cloned().collect();
-        let tokens: u32 = beginning.iter().map(|passage| estimate_tokens(&passage.text)).sum();
-        let is_short = beginning.len() <= SHORT_DOCUMENT_PASSAGES as usize && tokens <= READING_BUDGET;
-        let (key, passages) = if is_short {
-            (whole(document), beginning)
-        } else {
-            app.readings.keep(whole(document), Reading::TooLong);
-            (in_part(document, hit), best_passages(app, hit).await?)
-        };
-        fresh.push((place, key, joined(passages)));
+    let mut retrieved = Vec::with_capacity(top_k);
+    for (hit, document) in offered {
+        let of_it = |passage: &&Passage| passage.id.document_id == hit.document_id;
+        let beginning = beginnings.iter().filter(of_it).cloned().collect();
+        retrieved.extend(choose(app, document, &hit, beginning).await?);
     }
-    fill(app, &mut fresh).await?;
-    // A document without passages has just changed.
-    for (place, key, stretches) in fresh.into_iter().filter(|(_, _, stretches)| !stretches.is_empty()) {
-        let reading = Reading::Stretches(stretches.into());
-        app.readings.keep(key, reading.clone());
-        readings[place] = Some(reading);
-    }
-    Ok(())
+    fill(app, &mut retrieved).await?;
+    Ok(retrieved)
 }
 
 /// The best documents that the index finds and the store still has, best first, each with its best passages.
@@ -131,8 +92,58 @@ pub(super) async fn known_hits(
     Ok(hits.into_iter().filter_map(|hit| known_of(&hit).map(|document| (hit, document))).take(limit).collect())
 }
 
-/// Passages that follow each other become one stretch.
-fn joined(passages: Vec<Passage>) -> Vec<Stretch> {
+/// Chooses what is worth reading of a document; `None` where the document changed under the index.
+async fn choose(
+    app: &App,
+    document: KnownDocument,
+    hit: &DocumentHit,
+    beginning: Vec<Passage>,
+) -> Result<Option<Retrieved>, Problem> {
+    let tokens: u32 = beginning.iter().map(|passage| estimate_tokens(&passage.text)).sum();
+    let is_short = beginning.len() <= SHORT_DOCUMENT_PASSAGES as usize && tokens <= READING_BUDGET;
+    let passages = if is_short { beginning } else { best_passages(app, hit).await? };
+    let first = hit.passages.first().map(|passage| passage.passage_id);
+    let Some(best) = passages.iter().find(|passage| Some(passage.id) == first).cloned() else { return Ok(None) };
+    Ok(Some(Retrieved { document, score: hit.score, stretches: stretches(passages), best }))
+}
+
+/// The documents of an earlier question, with the passages that were read of each. Of a document that changed since,
+/// what stands at its beginning is read instead; one that is gone is left out.
+pub(super) async fn again(app: &App, documents: &[RetrievedDocument]) -> Result<Vec<Retrieved>, Problem> {
+    let ids: Vec<DocumentId> = documents.iter().map(|document| document.document_id).collect();
+    let known = app.store.known_documents(&ids).await?;
+    let read = documents.iter().flat_map(|document| {
+        let ordinals = document.passages.iter().flat_map(|(from, to)| *from..*to);
+        ordinals.map(|ordinal| PassageId { document_id: document.document_id, ordinal })
+    });
+    let passages = app.store.passages(&read.collect::<Vec<_>>()).await?;
+    let mut retrieved = Vec::with_capacity(known.len());
+    for document in known {
+        let Some(earlier) = documents.iter().find(|earlier| earlier.document_id == document.id) else { continue };
+        let mut of_it: Vec<Passage> =
+            passages.iter().filter(|passage| passage.id.document_id == document.id).cloned().collect();
+        if of_it.is_empty() {
+            of_it = beginning(app.store.first_passages(&[document.id], SHORT_DOCUMENT_PASSAGES).await?);
+        }
+        let best = of_it.iter().find(|passage| passage.id.ordinal == earlier.best).or(of_it.first()).cloned();
+        let Some(best) = best else { continue };
+        retrieved.push(Retrieved { document, score: earlier.score, stretches: stretches(of_it), best });
+    }
+    fill(app, &mut retrieved).await?;
+    Ok(retrieved)
+}
+
+/// As many passages as one call may read.
+fn beginning(passages: Vec<Passage>) -> Vec<Passage> {
+    let mut left = READING_BUDGET;
+    let fits = |passage: &Passage| {
+        left = left.saturating_sub(estimate_tokens(&passage.text));
+        left > 0
+    };
+    passages.into_iter().take_while(fits).collect()
+}
+
+fn stretches(passages: Vec<Passage>) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
     for passage in passages {
         match stretches.last_mut() {
@@ -146,20 +157,21 @@ fn joined(passages: Vec<Passage>) -> Vec<Stretch> {
 }
 
 /// Fetches the exact texts of all stretches.
-async fn fill(app: &App, fresh: &mut [(usize, ReadingKey, Vec<Stretch>)]) -> Result<(), Problem> {
-    let ranges: Vec<_> = fresh
+async fn fill(app: &App, retrieved: &mut [Retrieved]) -> Result<(), Problem> {
+    let ranges: Vec<_> = retrieved
         .iter()
-        .flat_map(|(_, key, stretches)| stretches.iter().map(|one| (key.document_id, one.start()..one.end())))
+        .flat_map(|one| one.stretches.iter().map(|stretch| (one.document.id, stretch.start()..stretch.end())))
         .collect();
     let texts = app.store.text_ranges(&ranges).await?;
-    let stretches = fresh.iter_mut().flat_map(|(_, _, stretches)| stretches);
+    let stretches = retrieved.iter_mut().flat_map(|one| &mut one.stretches);
     for (stretch, text) in stretches.zip(texts) {
         stretch.text = text;
     }
     Ok(())
 }
 
-/// The best passages of a long document and then their neighbours, as far as the budget goes, in reading order.
+/// The best passages of a long document and then their neighbours, as far as the budget goes, in reading order. The
+/// best passages alone decide how many calls the document is worth; neighbours fill them.
 async fn best_passages(app: &App, hit: &DocumentHit) -> Result<Vec<Passage>, Problem> {
     let mut wanted: Vec<u32> = hit.passages.iter().map(|passage| passage.passage_id.ordinal).collect();
     let neighbours: Vec<u32> =
@@ -167,9 +179,12 @@ async fn best_passages(app: &App, hit: &DocumentHit) -> Result<Vec<Passage>, Pro
     wanted.extend(neighbours);
     let ids: Vec<PassageId> =
         wanted.into_iter().map(|ordinal| PassageId { document_id: hit.document_id, ordinal }).collect();
+    let passages = app.store.passages(&ids).await?;
+    let is_best = |passage: &&Passage| hit.passages.iter().any(|best| best.passage_id == passage.id);
+    let best: u32 = passages.iter().filter(is_best).map(|passage| estimate_tokens(&passage.text)).sum();
     let mut chosen = BTreeMap::new();
-    let mut left = READING_BUDGET;
-    for passage in app.store.passages(&ids).await? {
+    let mut left = best.div_ceil(READING_BUDGET).clamp(1, MAX_CALLS) * READING_BUDGET;
+    for passage in passages {
         let tokens = estimate_tokens(&passage.text);
         if tokens <= left || chosen.is_empty() {
             left = left.saturating_sub(tokens);
@@ -179,22 +194,68 @@ async fn best_passages(app: &App, hit: &DocumentHit) -> Result<Vec<Passage>, Pro
     Ok(chosen.into_values().collect())
 }
 
+impl Stretch {
+    /// Offset of the first character in the document's text.
+    pub(super) fn start(&self) -> usize {
+        self.passages.first().map_or(0, |passage| passage.start)
+    }
+
+    fn end(&self) -> usize {
+        self.passages.last().map_or(0, |passage| passage.end)
+    }
+
+    /// The characters between two offsets of the document's text.
+    fn slice(&self, from: usize, to: usize) -> String {
+        self.text.chars().skip(from.saturating_sub(self.start())).take(to.saturating_sub(from)).collect()
+    }
+
+    /// The passage that a character of the document's text is in; between two passages, the one before.
+    pub(super) fn passage_at(&self, offset: usize) -> Option<&Passage> {
+        self.passages.iter().rev().find(|passage| passage.start <= offset).or(self.passages.first())
+    }
+}
+
 impl Retrieved {
-    /// What an analysis reads: each stretch below its headings, gaps marked.
-    pub(super) fn excerpt(&self) -> String {
-        let mut excerpt = String::new();
-        for stretch in self.stretches.iter() {
-            let first = stretch.passages.first();
-            if first.is_some_and(|passage| passage.id.ordinal > 0) {
-                excerpt.push_str(GAP);
+    /// What is read of the document in one call each: stretches below their headings, gaps marked.
+    pub(super) fn parts(&self) -> Vec<String> {
+        let mut parts: Vec<String> = Vec::new();
+        let mut left = 0;
+        let mut follows = None;
+        for stretch in &self.stretches {
+            for (place, passage) in stretch.passages.iter().enumerate() {
+                let tokens = estimate_tokens(&passage.text);
+                let begins = tokens > left || parts.is_empty();
+                if begins {
+                    parts.push(String::new());
+                    left = READING_BUDGET;
+                }
+                left = left.saturating_sub(tokens);
+                let Some(part) = parts.last_mut() else { continue };
+                if begins || follows != Some(passage.id.ordinal) {
+                    if passage.id.ordinal > 0 {
+                        part.push_str(GAP);
+                    }
+                    if let Some(heading) = &passage.heading {
+                        part.push_str(&format!("(section: {heading})\n"));
+                    }
+                }
+                // To where the next passage begins, so that nothing between them is lost.
+                let end = stretch.passages.get(place + 1).map_or(stretch.end(), |next| next.start);
+                part.push_str(&stretch.slice(passage.start, end));
+                if place + 1 == stretch.passages.len() {
+                    part.push('\n');
+                }
+                follows = Some(passage.id.ordinal + 1);
             }
-            if let Some(heading) = first.and_then(|passage| passage.heading.as_deref()) {
-                excerpt.push_str(&format!("(section: {heading})\n"));
-            }
-            excerpt.push_str(&stretch.text);
-            excerpt.push('\n');
         }
-        excerpt
+        parts
+    }
+
+    /// The ordinals of the passages to read: first and one past the last of each stretch.
+    pub(super) fn ordinals(&self) -> Vec<(u32, u32)> {
+        let ends =
+            |stretch: &Stretch| Some((stretch.passages.first()?.id.ordinal, stretch.passages.last()?.id.ordinal + 1));
+        self.stretches.iter().filter_map(ends).collect()
     }
 
     /// The passages to read, in reading order.

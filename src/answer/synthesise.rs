@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use tokio::sync::mpsc;
 
 use super::analyse::Analysed;
-use super::cite::MarkFilter;
-use super::keep::Keeper;
-use super::retrieve::Retrieved;
+use super::inert::Inert;
+use super::marks::MarkFilter;
 use super::{Work, extractive, prompt};
 use crate::app::App;
 use crate::error::{Code, Problem};
 use crate::llm::{Call, Message, Purpose, Role};
-use crate::model::{AnalysisStatus, DocumentId, Event, Evidence, QuestionStatus};
+use crate::model::{AnalysisStatus, DocumentId, Event, Evidence, QuestionStatus, SynthesisReply};
+
+/// Some freedom of expression; what may be said is bound by the sources.
+pub(super) const TEMPERATURE: f32 = 0.2;
 
 /// Tokens of an answer.
 const ANSWER_TOKENS: u32 = 2_000;
@@ -30,6 +32,8 @@ pub(super) struct Source {
     pub(super) marker: u32,
     pub(super) document_id: DocumentId,
     pub(super) title: String,
+    /// The document's own date, or when it was stored.
+    pub(super) dated: String,
     pub(super) summary: String,
     pub(super) key_points: Vec<String>,
     pub(super) evidence: Evidence,
@@ -61,6 +65,7 @@ pub(super) fn sources(question: &str, analysed: &[Analysed]) -> Vec<Source> {
             marker,
             document_id: one.analysis.document_id,
             title: one.analysis.title.clone(),
+            dated: one.dated.clone(),
             summary: one.analysis.summary.clone(),
             key_points: one.analysis.key_points.clone(),
             evidence,
@@ -71,44 +76,39 @@ pub(super) fn sources(question: &str, analysed: &[Analysed]) -> Vec<Source> {
 /// Streams the answer into the question's log as the model writes it. An answer that breaks off after its first word
 /// is kept as far as it goes, with the reason in the record.
 ///
-/// Also tells whether all analyses could be kept; the answer's first text waits for that.
-///
 /// # Errors
 /// Where there is not one word of an answer.
-pub(super) async fn with_model(
-    app: &App,
-    work: &mut Work,
-    sources: &[Source],
-    keeper: Keeper,
-) -> (Result<Draft, Problem>, Result<(), Problem>) {
-    let call = call(app, work, prompt::synthesis(&work.record.question, sources));
-    let spent = work.record.usage.cost_usd;
-    if work.max_cost_usd.is_some_and(|ceiling| spent + app.llm.estimate_cost_usd(&call) > ceiling) {
-        let problem =
-            Problem::new(Code::CostLimit, "the answer was written without a model to stay below max_cost_usd");
-        return (Err(problem), keeper.kept().await);
+pub(super) async fn with_model(app: &App, work: &mut Work, sources: &[Source]) -> Result<Draft, Problem> {
+    let messages = prompt::synthesis(work.question(), &work.record.question, &work.history, sources);
+    let prompt = messages.last().map(|message| message.content.clone()).unwrap_or_default();
+    let call = call(work, messages);
+    if !work.can_pay(app.llm.estimate_cost_usd(&call)) {
+        return Err(Problem::new(Code::CostLimit, "the answer was written without a model to stay below max_cost_usd"));
     }
     let (deltas, mut written) = mpsc::channel::<String>(DELTA_BUFFER);
     let mut filter = MarkFilter::new(sources.iter().map(|source| source.marker).collect());
+    let mut inert = Inert::new(said_by(sources));
     let mut text = String::new();
+    let mut reply = String::new();
     let pass_on = async {
-        let kept = keeper.kept().await;
         while let Some(delta) = written.recv().await {
-            let shown = filter.push(&delta);
+            reply.push_str(&delta);
+            let shown = inert.push(&filter.push(&delta));
             if !shown.is_empty() {
                 work.first_text();
                 text.push_str(&shown);
                 work.log.push(Event::Delta(shown));
             }
         }
-        kept
     };
-    let (outcome, kept) = tokio::join!(app.llm.stream(call, deltas), pass_on);
+    let (outcome, ()) = tokio::join!(app.llm.stream(call, deltas), pass_on);
     let (rest, marks, removed_marks) = filter.finish();
+    let rest = inert.push(&rest) + &inert.finish();
     if !rest.is_empty() {
         text.push_str(&rest);
         work.log.push(Event::Delta(rest));
     }
+    work.detail.synthesis = Some(SynthesisReply { prompt, reply });
     match outcome {
         Ok(completion) => {
             work.record.usage.add(&completion.spent.usage);
@@ -118,31 +118,33 @@ pub(super) async fn with_model(
             work.record.usage.add(&failed.spent.usage);
             let problem = Problem::from(failed.error);
             if text.trim().is_empty() {
-                return (Err(problem), kept);
+                return Err(problem);
             }
             work.record.error = Some(problem);
         }
     }
-    (Ok(Draft { text, marks, removed_marks }), kept)
+    Ok(Draft { text, marks, removed_marks })
 }
 
 /// What the synthesis will cost before its sources are known, by the length of what was retrieved.
-pub(super) fn estimate_cost_usd(app: &App, work: &Work, retrieved: &[Retrieved]) -> f64 {
-    let content = retrieved
-        .iter()
-        .map(|one| one.excerpt().chars().take(EXPECTED_SOURCE_CHARS).collect::<String>())
-        .collect::<Vec<_>>()
-        .concat();
-    app.llm.estimate_cost_usd(&call(app, work, vec![Message { role: Role::User, content }]))
+pub(super) fn estimate_cost_usd(app: &App, work: &Work, parts: &[Vec<String>]) -> f64 {
+    let of_document = |parts: &Vec<String>| parts.concat().chars().take(EXPECTED_SOURCE_CHARS).collect::<String>();
+    let content = parts.iter().map(of_document).collect::<String>();
+    app.llm.estimate_cost_usd(&call(work, vec![Message { role: Role::User, content }]))
 }
 
-fn call(app: &App, work: &Work, messages: Vec<Message>) -> Call {
+/// All that an answer may say: an address that stands in it is the documents' own.
+pub(super) fn said_by(sources: &[Source]) -> impl Iterator<Item = String> {
+    sources.iter().map(|source| source.evidence.quote.clone())
+}
+
+fn call(work: &Work, messages: Vec<Message>) -> Call {
     Call {
         purpose: Purpose::Synthesis,
-        models: app.config.llm.synthesis_models.clone(),
+        models: work.record.settings.synthesis_models.clone(),
         messages,
         max_tokens: ANSWER_TOKENS,
-        temperature: 0.2,
+        temperature: TEMPERATURE,
         json: false,
         deadline: work.deadline,
         flow: work.record.id.0,

@@ -117,6 +117,9 @@ fn report(record: &QuestionRecord) {
         std::time::Duration::from_millis(record.timings_ms.total).as_secs_f64(),
         record.usage.cost_usd
     );
+    if !record.uncited_sentences.is_empty() {
+        eprintln!("statements without a source: {}", record.uncited_sentences.len());
+    }
     if record.mode == Mode::Extractive {
         let reason = record.mode_reason.as_ref().map_or_else(
             || "no model is configured; set DOKKAI_LLM_API_KEY for written answers".to_owned(),

@@ -53,6 +53,11 @@ fn check(keys: &[ApiKey], request: &ServiceRequest) -> Result<(), Problem> {
 /// Whether a request changes documents or records, or spends money on other things than questions.
 fn changes(method: &Method, path: &str) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
-    let asks = method == Method::POST && path == "/api/questions";
+    // Asking is what a reading key is for, and so is saying what one thinks of the answer.
+    let asks = method == Method::POST
+        && (path == "/api/questions"
+            || path
+                .strip_prefix("/api/questions/")
+                .is_some_and(|rest| rest.ends_with("/retry") || rest.ends_with("/feedback")));
     !(reads || asks)
 }

@@ -85,7 +85,11 @@ fn status(code: Code) -> StatusCode {
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::RouteNotFound | Code::DocumentNotFound | Code::QuestionNotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::DocumentNotReady | Code::DocumentNotFailed | Code::DuplicateDocument => StatusCode::CONFLICT,
+        Code::DocumentNotReady
+        | Code::DocumentNotFailed
+        | Code::DuplicateDocument
+        | Code::QuestionRunning
+        | Code::NothingToRetry => StatusCode::CONFLICT,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType | Code::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::EmptyFile
@@ -138,6 +142,8 @@ fn kind(code: Code) -> &'static str {
         | Code::TooLarge
         | Code::DocumentNotFound
         | Code::QuestionNotFound
+        | Code::QuestionRunning
+        | Code::NothingToRetry
         | Code::DocumentNotReady
         | Code::DocumentNotFailed
         | Code::DuplicateDocument

@@ -1,8 +1,10 @@
 //! REST, SSE and the page: the route table, what every request passes, and the server itself.
 
+mod analyses;
 mod auth;
 mod documents;
 mod error;
+mod events;
 mod generations;
 mod operations;
 mod page;
@@ -85,6 +87,10 @@ fn routes(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(questions::delete)),
         )
         .service(resource("/api/questions/{id}/events", &[Method::GET]).route(web::get().to(questions::events)))
+        .service(resource("/api/questions/{id}/retry", &[Method::POST]).route(web::post().to(questions::retry)))
+        .service(resource("/api/questions/{id}/replay", &[Method::POST]).route(web::post().to(questions::replay)))
+        .service(resource("/api/questions/{id}/feedback", &[Method::POST]).route(web::post().to(questions::feedback)))
+        .service(resource("/api/analyses", &[Method::POST]).route(web::post().to(analyses::analyse)))
         .service(resource("/api/generations", &[Method::POST]).route(web::post().to(generations::generate)))
         .service(resource("/api/usage", &[Method::GET]).route(web::get().to(operations::usage)))
         .service(resource("/healthz", &[Method::GET]).route(web::get().to(operations::healthz)))

@@ -1,26 +1,19 @@
-//! `/api/questions`: ask, as JSON or as a stream of events; follow, list, delete.
+//! `/api/questions`: ask, as JSON or as a stream of events; follow, retry, replay, rate, list, delete.
 
-use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
 
-use actix_web::http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, HeaderName};
-use actix_web::web::{Bytes, Data, Json, Path, Query};
+use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::{Stream, StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use super::error::{ApiError, body};
-use crate::answer::{self, Ask};
+use super::error::ApiError;
+use super::events::{self, finished, seen, wants_events};
+use crate::answer::{self, Ask, Replay};
 use crate::app::App;
-use crate::error::{Code, Problem};
-use crate::model::{Event, QuestionId, QuestionRecord, QuestionStatus, RetrievedDocument};
-use crate::store::Page;
-
-/// Between comments on a silent stream, so that no proxy closes it.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+use crate::error::Problem;
+use crate::live::EventLog;
+use crate::model::{Feedback, QuestionDetail, QuestionId, QuestionRecord, Rating};
+use crate::store::{Page, QuestionFilter};
 
 #[derive(Deserialize)]
 pub(super) struct AskBody {
@@ -43,22 +36,100 @@ pub(super) async fn ask(app: Data<App>, request: HttpRequest, body: Json<AskBody
         deadline_ms: body.deadline_ms,
     };
     let (_, log) = answer::ask(&app.into_inner(), ask).await?;
-    if wants_events(request.headers()) {
-        return Ok(event_stream(Box::pin(log.follow(0))));
-    }
-    let mut events = Box::pin(log.follow(0));
-    while let Some((_, event)) = events.next().await {
-        match event {
-            Event::Done(record) => return Ok(HttpResponse::Ok().json(record)),
-            Event::Error(problem) => return Err(problem.into()),
-            Event::Accepted(_) | Event::Retrieval(_) | Event::Analysis(_) | Event::Delta(_) => {}
-        }
-    }
-    Err(Problem::new(Code::Internal, "the question ended without a record; see the server's log").into())
+    answered(&request, log).await
 }
 
-pub(super) async fn get(app: Data<App>, id: Path<QuestionId>) -> Result<Json<QuestionRecord>, ApiError> {
-    Ok(Json(app.store.question(*id).await?))
+/// The record or the events of what was begun, as the client wants it.
+async fn answered(request: &HttpRequest, log: Arc<EventLog>) -> Result<HttpResponse, ApiError> {
+    if wants_events(request.headers()) {
+        return Ok(events::stream(log, None));
+    }
+    Ok(HttpResponse::Ok().json(finished(log).await?))
+}
+
+/// Does again what failed or ran out of time, and writes the answer anew.
+pub(super) async fn retry(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<QuestionId>,
+) -> Result<HttpResponse, ApiError> {
+    let log = answer::retry(&app.into_inner(), *id).await?;
+    answered(&request, log).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReplayBody {
+    analysis_model: Option<String>,
+    synthesis_model: Option<String>,
+}
+
+/// The two answers beside each other.
+#[derive(Serialize)]
+struct Replayed {
+    original: QuestionRecord,
+    replay: QuestionRecord,
+}
+
+/// Reads the same documents again with other models.
+pub(super) async fn replay(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<QuestionId>,
+    body: Json<ReplayBody>,
+) -> Result<HttpResponse, ApiError> {
+    let ReplayBody { analysis_model, synthesis_model } = body.into_inner();
+    let models = Replay { analysis_model, synthesis_model };
+    let (original, log) = answer::replay(&app.into_inner(), *id, models).await?;
+    if wants_events(request.headers()) {
+        return Ok(events::stream(log, None));
+    }
+    Ok(HttpResponse::Ok().json(Replayed { original, replay: finished(log).await? }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FeedbackBody {
+    rating: Rating,
+    note: Option<String>,
+}
+
+pub(super) async fn feedback(
+    app: Data<App>,
+    id: Path<QuestionId>,
+    body: Json<FeedbackBody>,
+) -> Result<Json<Feedback>, ApiError> {
+    let FeedbackBody { rating, note } = body.into_inner();
+    Ok(Json(answer::rate(&app, *id, rating, note).await?))
+}
+
+#[derive(Deserialize)]
+pub(super) struct GetParams {
+    detail: Option<String>,
+}
+
+/// A record, and with `detail=full` what its answer was made of.
+#[derive(Serialize)]
+struct Detailed {
+    #[serde(flatten)]
+    record: QuestionRecord,
+    detail: Option<QuestionDetail>,
+}
+
+pub(super) async fn get(
+    app: Data<App>,
+    id: Path<QuestionId>,
+    params: Query<GetParams>,
+) -> Result<HttpResponse, ApiError> {
+    let record = app.store.question(*id).await?;
+    match params.detail.as_deref().filter(|detail| !detail.is_empty()) {
+        None => Ok(HttpResponse::Ok().json(record)),
+        Some("full") => {
+            let detail = app.store.question_detail(*id).await?;
+            Ok(HttpResponse::Ok().json(Detailed { record, detail }))
+        }
+        Some(_) => Err(Problem::parameter("detail", "detail must be full, or left out").into()),
+    }
 }
 
 pub(super) async fn delete(app: Data<App>, id: Path<QuestionId>) -> Result<HttpResponse, ApiError> {
@@ -68,6 +139,7 @@ pub(super) async fn delete(app: Data<App>, id: Path<QuestionId>) -> Result<HttpR
 
 #[derive(Deserialize)]
 pub(super) struct ListParams {
+    conversation_id: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -81,7 +153,8 @@ pub(super) struct QuestionList {
 
 pub(super) async fn list(app: Data<App>, params: Query<ListParams>) -> Result<Json<QuestionList>, ApiError> {
     let page: Page<QuestionId> = page(params.limit, params.cursor.as_deref())?;
-    let listed = app.store.questions(page).await?;
+    let filter = QuestionFilter { conversation_id: params.into_inner().conversation_id.filter(|id| !id.is_empty()) };
+    let listed = app.store.questions(filter, page).await?;
     let next_cursor = next_cursor(page, listed.items.iter().map(|record| record.id));
     Ok(Json(QuestionList { questions: listed.items, next_cursor, total: listed.total }))
 }
@@ -92,83 +165,15 @@ pub(super) async fn events(
     request: HttpRequest,
     id: Path<QuestionId>,
 ) -> Result<HttpResponse, ApiError> {
-    let seen = request.headers().get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()?.parse::<usize>().ok());
-    if let Some(log) = app.live.log(*id) {
-        return Ok(event_stream(Box::pin(log.follow(seen.map_or(0, |seen| seen.saturating_add(1))))));
-    }
-    let record = app.store.question(*id).await?;
-    let mut events = replay(record);
-    if seen.is_some() {
-        // The places of a stored replay are not those of the live stream; only the end is new for certain.
-        events.drain(..events.len().saturating_sub(1));
-    }
-    Ok(event_stream(Box::pin(stream::iter(events.into_iter().enumerate()))))
-}
-
-/// The events that a finished record tells of.
-fn replay(record: QuestionRecord) -> Vec<Event> {
-    let mut events = vec![Event::Accepted(record.id), Event::Retrieval(record.retrieved.clone())];
-    events.extend(record.analyses.iter().cloned().map(|analysis| Event::Analysis(Box::new(analysis))));
-    if !record.answer.is_empty() {
-        events.push(Event::Delta(record.answer.clone()));
-    }
-    if record.status != QuestionStatus::Running {
-        events.push(Event::Done(Box::new(record)));
-    }
-    events
-}
-
-fn wants_events(headers: &HeaderMap) -> bool {
-    headers
-        .get(ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/event-stream"))
-}
-
-type Events = Pin<Box<dyn Stream<Item = (usize, Event)>>>;
-
-fn event_stream(events: Events) -> HttpResponse {
-    let mut silence = tokio::time::interval_at(tokio::time::Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
-    let body = async_stream::stream! {
-        let mut events = events;
-        loop {
-            tokio::select! {
-                next = events.next() => match next {
-                    Some((place, event)) => {
-                        silence.reset();
-                        yield Ok::<_, std::convert::Infallible>(line(place, &event));
-                    }
-                    None => break,
-                },
-                _ = silence.tick() => yield Ok(Bytes::from_static(b": keep-alive\n\n")),
-            }
+    let log = match app.live.log(*id) {
+        Some(log) => log,
+        None => {
+            let record = app.store.question(*id).await?;
+            // It may have ended, or been taken up again, while its record was read.
+            app.live.log(*id).unwrap_or_else(|| Arc::new(EventLog::of(record)))
         }
     };
-    HttpResponse::Ok()
-        .content_type("text/event-stream; charset=utf-8")
-        .insert_header((CACHE_CONTROL, "no-cache"))
-        // Proxies that buffer would show the answer only when it is whole.
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(body)
-}
-
-fn line(place: usize, event: &Event) -> Bytes {
-    #[derive(Serialize)]
-    struct Documents<'a> {
-        documents: &'a [RetrievedDocument],
-    }
-    // Straight to text: by way of a `Value` the numbers would differ from those of the stored record.
-    let (name, data) = match event {
-        Event::Accepted(id) => ("accepted", serde_json::to_string(&json!({"id": id}))),
-        Event::Retrieval(documents) => ("retrieval", serde_json::to_string(&Documents { documents })),
-        Event::Analysis(analysis) => ("analysis", serde_json::to_string(analysis)),
-        Event::Delta(text) => ("delta", serde_json::to_string(&json!({"text": text}))),
-        Event::Done(record) => ("done", serde_json::to_string(record)),
-        Event::Error(problem) => ("error", serde_json::to_string(&body(problem))),
-    };
-    // Our own types always have a JSON form.
-    let data = data.unwrap_or_default();
-    Bytes::from(format!("id: {place}\nevent: {name}\ndata: {data}\n\n"))
+    Ok(events::stream(log, seen(request.headers())))
 }
 
 /// The stretch of a list that a client asks for.

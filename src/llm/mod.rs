@@ -240,6 +240,8 @@ pub enum Purpose {
     Analysis,
     /// The answer to a question.
     Synthesis,
+    /// A follow-up as a question that stands alone.
+    Rewrite,
     /// A client's own prompt.
     Generation,
     /// Passages to vectors, while ingesting; yields to questions.
@@ -252,6 +254,7 @@ impl Purpose {
         match self {
             Self::Analysis => "analysis",
             Self::Synthesis => "synthesis",
+            Self::Rewrite => "rewrite",
             Self::Generation => "generation",
             Self::Embedding => "embedding",
         }

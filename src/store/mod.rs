@@ -5,6 +5,7 @@ mod changes;
 mod documents;
 mod questions;
 mod sqlite;
+mod summaries;
 mod texts;
 mod usage;
 
@@ -14,8 +15,9 @@ pub use changes::{ChangeLog, LoggedChange, PresentDocument};
 pub use documents::{
     Added, Claimed, Content, DocumentFilter, DocumentPatch, DocumentStore, ExtractedDocument, NewDocument,
 };
-pub use questions::{FinishedAnalysis, QuestionStore};
+pub use questions::{QuestionFilter, QuestionStore};
 pub use sqlite::SqliteStore;
+pub use summaries::SummaryStore;
 pub use texts::{KnownDocument, TextStore};
 pub use usage::{DailyUsage, StoredCall, UsageStore};
 
@@ -24,7 +26,7 @@ use crate::model::DocumentId;
 
 /// The ground state. What a method has acknowledged survives a crash.
 #[async_trait]
-pub trait Store: DocumentStore + TextStore + ChangeLog + QuestionStore + UsageStore {
+pub trait Store: DocumentStore + TextStore + ChangeLog + QuestionStore + SummaryStore + UsageStore {
     /// Whether the store can be read and written.
     async fn check(&self) -> Result<(), StoreError>;
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
 
 use super::StoreError;
 use crate::model::{DocumentId, Passage, PassageId};
@@ -18,8 +19,10 @@ pub struct KnownDocument {
     pub collection: String,
     /// SHA-256 of its original, in hexadecimal.
     pub content_hash: String,
-    /// The last entry of the change log that is about it: another number, another text or title.
-    pub change: u64,
+    /// Its own date, as its metadata says it.
+    pub dated: Option<String>,
+    /// When it was first stored.
+    pub created_at: OffsetDateTime,
 }
 
 /// Extracted texts and their passages, for search and answers.

@@ -4,40 +4,8 @@ use reqwest::header::ACCEPT;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::TestApp;
 use crate::support::fake_llm::{Answer, FakeLlm};
-
-const ANALYSIS: &str = "deepseek-v3.2";
-const SYNTHESIS: &str = "gpt-4.1";
-
-/// A server with the scripted upstream and 1 ms between tries.
-async fn app(fake: &FakeLlm, flags: &[&str]) -> TestApp {
-    let url = fake.url();
-    let mut all =
-        vec!["--llm-base-url", &url, "--llm-api-key", "k", "--llm-backoff-ms", "1", "--llm-max-attempts", "2"];
-    // A second attempt beside a slow one would make the number of calls a matter of luck.
-    all.extend(["--llm-hedge", "false"]);
-    all.extend(flags);
-    TestApp::start_with(&all).await
-}
-
-/// Documents about one thing, so that a question retrieves all of them.
-async fn add_many(app: &TestApp, count: usize) {
-    let documents: Vec<Value> = (0..count)
-        .map(|n| json!({"title": format!("Branch {n}"), "text": format!("Branch {n} opens at nine o'clock.\n\nIt has {n} counters.")}))
-        .collect();
-    let reply = app.post("/api/documents?wait=true", &json!({"documents": documents})).await;
-    assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
-}
-
-fn analysis(relevance: f64, quotes: &[&str]) -> Answer {
-    let reply = json!({"relevance_score": relevance, "summary": "It opens at nine.", "key_points": ["nine"], "evidence": quotes});
-    Answer::text(reply.to_string())
-}
-
-fn calls(fake: &FakeLlm, model: &str) -> usize {
-    fake.bodies().iter().filter(|body| body["model"] == model).count()
-}
+use crate::support::models::{ANALYSIS, SYNTHESIS, add_many, analysis, app, calls};
 
 #[tokio::test]
 async fn all_documents_are_analysed_at_once_and_one_answer_is_written() {

@@ -3,17 +3,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop at once")]
 
+mod again;
 mod answers;
 mod borders;
 mod commands;
+mod conversations;
 mod documents;
 mod errors;
 mod extract;
 mod formats;
+mod injection;
 mod questions;
 mod readme;
 mod restart;
 mod search;
+mod standing;
 mod store;
 mod support;
+mod trust;
 mod upstream;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dokkai::error::{Code, Problem};
 use dokkai::model::{
-    Analysis, AnalysisStatus, DocumentId, DocumentStatus, Passage, PassageId, QuestionId, QuestionRecord,
-    QuestionStatus,
+    Analysis, AnalysisReplies, AnalysisStatus, DocumentId, DocumentStatus, Feedback, KeptAnalysis, Passage, PassageId,
+    Prompt, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus, Rating,
 };
 use dokkai::store::{
-    Claimed, Content, DocumentFilter, DocumentPatch, ExtractedDocument, FinishedAnalysis, NewDocument, Page,
-    SqliteStore, Store, StoreError, StoredCall,
+    Claimed, Content, DocumentFilter, DocumentPatch, ExtractedDocument, NewDocument, Page, QuestionFilter, SqliteStore,
+    Store, StoreError, StoredCall,
 };
 use time::OffsetDateTime;
 
@@ -277,9 +277,12 @@ fn analysis(document_id: DocumentId) -> Analysis {
     Analysis { relevance_score: 0.9, summary: "要約".into(), ..records::analysis(document_id, AnalysisStatus::Ok) }
 }
 
-fn finished(rank: u32, document_id: DocumentId, cache_key: Option<&str>) -> FinishedAnalysis {
-    FinishedAnalysis { rank, analysis: analysis(document_id), cache_key: cache_key.map(str::to_owned) }
+fn kept(document_id: DocumentId) -> KeptAnalysis {
+    KeptAnalysis { analysis: analysis(document_id), replies: vec!["{}".into()] }
 }
+
+/// Any number of questions.
+const ALL: Page<QuestionId> = Page { limit: 50, before: None };
 
 #[tokio::test]
 async fn a_question_shows_its_analyses_while_it_runs_and_its_record_afterwards() {
@@ -287,19 +290,20 @@ async fn a_question_shows_its_analyses_while_it_runs_and_its_record_afterwards()
     let id = add(&*store, "a").await;
     let mut record = records::question("質問は？");
     store.add_question(&record).await.unwrap();
-    let two = [finished(1, id, None), finished(0, id, Some("key"))];
-    store.keep_analyses(record.id, &two).await.unwrap();
-    assert_eq!(store.unfinished_questions().await.unwrap(), [record.id]);
+    store.keep_analysis(record.id, 1, &kept(id), None).await.unwrap();
+    store.keep_analysis(record.id, 0, &kept(id), Some("key")).await.unwrap();
+    assert_eq!(store.unfinished_questions().await.unwrap(), [(record.id, vec![kept(id), kept(id)])]);
     let running = store.question(record.id).await.unwrap();
     assert_eq!((running.status, running.analyses.len()), (QuestionStatus::Running, 2));
 
     record.status = QuestionStatus::Complete;
     record.answer = "答え [1]".into();
     record.analyses = vec![analysis(id)];
-    store.finish_question(&record).await.unwrap();
+    assert_eq!(store.question_detail(record.id).await.unwrap(), None);
+    store.finish_question(&record, &QuestionDetail::default()).await.unwrap();
     assert_eq!(store.question(record.id).await.unwrap(), record);
     assert!(store.unfinished_questions().await.unwrap().is_empty());
-    let listed: QuestionRecord = store.questions(Page { limit: 5, before: None }).await.unwrap().items.remove(0);
+    let listed: QuestionRecord = store.questions(QuestionFilter::default(), ALL).await.unwrap().items.remove(0);
     assert_eq!(listed, record);
 
     store.delete_question(record.id).await.unwrap();
@@ -308,17 +312,96 @@ async fn a_question_shows_its_analyses_while_it_runs_and_its_record_afterwards()
 }
 
 #[tokio::test]
+async fn a_finished_question_keeps_what_it_was_made_of_and_what_its_reader_said() {
+    let (_folder, store) = sqlite().await;
+    let id = add(&*store, "a").await;
+    let prompt = Prompt { purpose: "analysis".into(), version: "v1".into(), text: "read".into() };
+    store.keep_prompts(std::slice::from_ref(&prompt)).await.unwrap();
+    store.keep_prompts(std::slice::from_ref(&prompt)).await.unwrap();
+    let mut record = records::question("q");
+    record.settings.prompts.insert("analysis".into(), "v1".into());
+    store.add_question(&record).await.unwrap();
+    record.status = QuestionStatus::Complete;
+    let replies = vec![AnalysisReplies { document_id: id, replies: vec!["said".into()] }];
+    let detail = QuestionDetail { analyses: replies, ..QuestionDetail::default() };
+    store.finish_question(&record, &detail).await.unwrap();
+    let shown = QuestionDetail { prompts: vec![prompt], ..detail };
+    assert_eq!(store.question_detail(record.id).await.unwrap(), Some(shown));
+
+    let feedback = Feedback { rating: Rating::Bad, note: Some("誤り".into()), given_at: OffsetDateTime::UNIX_EPOCH };
+    store.keep_feedback(record.id, &feedback).await.unwrap();
+    assert_eq!(store.question(record.id).await.unwrap().feedback, Some(feedback.clone()));
+    assert_eq!(
+        store.questions(QuestionFilter::default(), ALL).await.unwrap().items[0].feedback,
+        Some(feedback.clone())
+    );
+    let nowhere = store.keep_feedback(QuestionId::new(), &feedback).await;
+    assert!(matches!(nowhere, Err(StoreError::QuestionNotFound)));
+}
+
+#[tokio::test]
+async fn a_question_that_is_taken_up_again_runs_with_the_analyses_that_its_record_holds() {
+    let (_folder, store) = sqlite().await;
+    let id = add(&*store, "a").await;
+    let mut record = records::question("q");
+    store.add_question(&record).await.unwrap();
+    store
+        .finish_question(
+            &QuestionRecord { status: QuestionStatus::Failed, ..record.clone() },
+            &QuestionDetail::default(),
+        )
+        .await
+        .unwrap();
+    record.analyses = vec![analysis(id)];
+    store.reopen_question(&record).await.unwrap();
+    assert_eq!(store.question(record.id).await.unwrap(), record);
+    assert_eq!(store.unfinished_questions().await.unwrap().len(), 1);
+    let gone = store.reopen_question(&records::question("q")).await;
+    assert!(matches!(gone, Err(StoreError::QuestionNotFound)));
+}
+
+#[tokio::test]
+async fn questions_are_listed_by_conversation() {
+    let (_folder, store) = sqlite().await;
+    for name in [Some("a"), Some("b"), None, Some("a")] {
+        let conversation_id = name.map(str::to_owned);
+        store.add_question(&QuestionRecord { conversation_id, ..records::question("q") }).await.unwrap();
+    }
+    let filter = QuestionFilter { conversation_id: Some("a".into()) };
+    let listed = store.questions(filter, ALL).await.unwrap();
+    assert_eq!((listed.items.len(), listed.total), (2, 2));
+    assert_eq!(store.questions(QuestionFilter::default(), ALL).await.unwrap().total, 4);
+}
+
+#[tokio::test]
+async fn a_summary_is_shown_with_its_document_until_the_document_changes() {
+    let (_folder, store) = sqlite().await;
+    let id = add(&*store, "a").await;
+    let hash = claim(&*store).await.hash;
+    let summary = records::standing(id);
+    store.keep_summary(&summary, "another", "key").await.unwrap();
+    assert_eq!(store.document(id).await.unwrap().summary, None, "of other content");
+    store.keep_summary(&summary, &hash, "key").await.unwrap();
+    let wanted = [(id, "key".to_owned()), (id, "other".to_owned())];
+    assert_eq!(store.summaries(&wanted).await.unwrap(), [Some(summary.clone()), None]);
+    let document = store.document(id).await.unwrap();
+    assert_eq!((document.summary, document.key_points), (Some(summary.summary), summary.key_points));
+    store.replace_document(id, new_document("b")).await.unwrap();
+    assert_eq!(store.document(id).await.unwrap().summary, None);
+}
+
+#[tokio::test]
 async fn cached_analyses_go_with_their_document() {
     let (_folder, store) = sqlite().await;
     let id = add(&*store, "a").await;
     let record = records::question("q");
     store.add_question(&record).await.unwrap();
-    store.keep_analyses(record.id, &[finished(0, id, Some("key"))]).await.unwrap();
-    assert_eq!(store.cached_analyses(&["key".to_owned()]).await.unwrap(), [Some(analysis(id))]);
+    store.keep_analysis(record.id, 0, &kept(id), Some("key")).await.unwrap();
+    assert_eq!(store.cached_analyses(&["key".to_owned()]).await.unwrap(), [Some(kept(id))]);
     assert_eq!(store.cached_analyses(&["other".to_owned()]).await.unwrap(), [None]);
     store.delete_document(id).await.unwrap();
     assert_eq!(store.cached_analyses(&["key".to_owned()]).await.unwrap(), [None]);
-    store.keep_analyses(record.id, &[finished(0, id, Some("key"))]).await.unwrap();
+    store.keep_analysis(record.id, 0, &kept(id), Some("key")).await.unwrap();
     assert_eq!(
         store.cached_analyses(&["key".to_owned()]).await.unwrap(),
         [None],

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::texts::insert_passages;
 use super::{SqliteStore, corrupt, from_i64, from_json, from_ms, now_ms, to_i64, to_json};
 use crate::error::{Code, Problem};
-use crate::model::{Document, DocumentId, DocumentStatus};
+use crate::model::{Document, DocumentId, DocumentStatus, StandingAnalysis};
 use crate::store::{
     Added, Claimed, DocumentFilter, DocumentPatch, DocumentStore, ExtractedDocument, Listed, NewDocument, Page,
     StoreError,
@@ -18,7 +18,8 @@ use crate::store::{
 macro_rules! document_columns {
     () => {
         "id, title, status, error_code, error_message, collection, metadata, source, media_type, bytes, language, \
-         passages, created_at, updated_at"
+         passages, created_at, updated_at, \
+         (SELECT summary FROM document_summaries WHERE document_id = documents.id) AS summary"
     };
 }
 
@@ -38,6 +39,8 @@ struct DocumentRow {
     passages: i64,
     created_at: i64,
     updated_at: i64,
+    /// The whole analysis, of which documents show a part.
+    summary: Option<String>,
 }
 
 impl TryFrom<DocumentRow> for Document {
@@ -50,6 +53,9 @@ impl TryFrom<DocumentRow> for Document {
             }
             None => None,
         };
+        let standing: Option<StandingAnalysis> = row.summary.as_deref().map(from_json).transpose()?;
+        let (summary, key_points) =
+            standing.map_or((None, Vec::new()), |standing| (Some(standing.summary), standing.key_points));
         Ok(Self {
             id: DocumentId(row.id),
             title: row.title,
@@ -62,6 +68,8 @@ impl TryFrom<DocumentRow> for Document {
             bytes: from_i64(row.bytes)?,
             language: row.language,
             passages: from_i64(row.passages)?,
+            summary,
+            key_points,
             created_at: from_ms(row.created_at)?,
             updated_at: from_ms(row.updated_at)?,
         })
@@ -450,7 +458,8 @@ async fn drop_text(connection: &mut SqliteConnection, id: DocumentId) -> Result<
 }
 
 async fn forget_analyses(connection: &mut SqliteConnection, id: DocumentId) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM cached_analyses WHERE document_id = ?").bind(id.0).execute(connection).await?;
+    sqlx::query("DELETE FROM cached_analyses WHERE document_id = ?").bind(id.0).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM document_summaries WHERE document_id = ?").bind(id.0).execute(connection).await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 mod changes;
 mod documents;
 mod questions;
+mod summaries;
 mod texts;
 mod usage;
 mod writer;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{SqliteStore, from_i64, to_i64};
+use super::{SqliteStore, from_i64, from_ms, to_i64};
 use crate::model::{DocumentId, Passage, PassageId};
 use crate::store::{KnownDocument, StoreError, TextStore};
 
@@ -28,6 +28,9 @@ pub(super) struct PassageRow {
     page: Option<i64>,
     heading: Option<String>,
 }
+
+/// Id, title, collection, content hash, date and time of storing.
+type KnownRow = (Uuid, String, String, String, Option<String>, i64);
 
 impl TryFrom<PassageRow> for Passage {
     type Error = StoreError;
@@ -87,23 +90,23 @@ impl TextStore for SqliteStore {
             return Ok(Vec::new());
         }
         let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT id, title, collection, content_hash, (SELECT seq FROM changes WHERE document_id = documents.id) \
-             FROM documents WHERE EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id) AND id IN (",
+            "SELECT id, title, collection, content_hash, CAST(coalesce(json_extract(metadata, '$.date'), \
+             json_extract(metadata, '$.published'), json_extract(metadata, '$.updated'), \
+             json_extract(metadata, '$.year')) AS TEXT), created_at FROM documents \
+             WHERE EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id) AND id IN (",
         );
         let mut list = query.separated(", ");
         for id in ids {
             list.push_bind(id.0);
         }
         query.push(")");
-        let rows: Vec<(Uuid, String, String, String, Option<i64>)> =
-            query.build_query_as().fetch_all(&self.readers).await?;
-        let mut known: HashMap<Uuid, KnownDocument> = rows
-            .into_iter()
-            .map(|(id, title, collection, content_hash, change)| {
-                let change = from_i64(change.unwrap_or_default())?;
-                Ok((id, KnownDocument { id: DocumentId(id), title, collection, content_hash, change }))
-            })
-            .collect::<Result<_, StoreError>>()?;
+        let rows: Vec<KnownRow> = query.build_query_as().fetch_all(&self.readers).await?;
+        let mut known = HashMap::with_capacity(rows.len());
+        for (id, title, collection, content_hash, dated, created_at) in rows {
+            let created_at = from_ms(created_at)?;
+            let document = KnownDocument { id: DocumentId(id), title, collection, content_hash, dated, created_at };
+            known.insert(id, document);
+        }
         Ok(ids.iter().filter_map(|id| known.remove(&id.0)).collect())
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod fake_llm;
+pub(crate) mod models;
 pub(crate) mod process;
 pub(crate) mod records;
 

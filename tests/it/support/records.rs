@@ -1,8 +1,8 @@
 //! Plain values to begin from, so that a test names only what it is about.
 
 use dokkai::model::{
-    Analysis, AnalysisStatus, Coverage, DocumentId, Mode, Models, QuestionId, QuestionRecord, QuestionStatus, Timings,
-    Usage,
+    Analysis, AnalysisStatus, Coverage, DocumentId, Mode, Models, QuestionId, QuestionRecord, QuestionStatus,
+    RunSettings, StandingAnalysis, Timings, Usage,
 };
 use time::OffsetDateTime;
 
@@ -25,6 +25,12 @@ pub(crate) fn question(text: &str) -> QuestionRecord {
         conversation_id: None,
         collection: None,
         removed_marks: 0,
+        uncited_sentences: Vec::new(),
+        standalone_question: None,
+        replay_of: None,
+        run: 0,
+        settings: RunSettings::default(),
+        feedback: None,
         error: None,
         created_at: OffsetDateTime::UNIX_EPOCH,
     }
@@ -47,5 +53,23 @@ pub(crate) fn analysis(document_id: DocumentId, status: AnalysisStatus) -> Analy
         latency_ms: 1,
         usage: Usage::default(),
         dropped_quotes: 0,
+        content_hash: String::new(),
+    }
+}
+
+/// What a document says by itself.
+pub(crate) fn standing(document_id: DocumentId) -> StandingAnalysis {
+    StandingAnalysis {
+        document_id,
+        title: Some("A document".to_owned()),
+        status: AnalysisStatus::Ok,
+        summary: "It is short.".to_owned(),
+        key_points: vec!["short".to_owned()],
+        error: None,
+        cached: false,
+        model: None,
+        attempts: 1,
+        latency_ms: 1,
+        usage: Usage::default(),
     }
 }

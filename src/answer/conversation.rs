@@ -1,0 +1,138 @@
+//! A follow-up → a question that stands alone. "And in 2023?" finds nothing by itself; the cheap model says what it
+//! asks, from the conversation so far.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Work, prompt};
+use crate::app::App;
+use crate::error::Problem;
+use crate::llm::{Call, Purpose, json};
+use crate::model::{Mode, QuestionRecord, QuestionStatus};
+use crate::store::{Page, QuestionFilter};
+use crate::tokens::estimate_tokens;
+
+/// Turns that are looked at, and what they may take of a prompt, in tokens.
+const MAX_TURNS: u32 = 6;
+const HISTORY_TOKENS: u32 = 1_500;
+
+/// The beginning of an earlier answer that is shown, in characters.
+const ANSWER_CHARS: usize = 600;
+
+/// The longest standalone question, in characters.
+const MAX_QUESTION_CHARS: usize = 1_000;
+
+/// Tokens of the reply.
+const REPLY_TOKENS: u32 = 300;
+
+/// The part of a question's time that the rewriting may take, and its bound.
+const SHARE: f64 = 0.2;
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// An earlier question of the conversation, as it was understood, and the beginning of its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Turn {
+    pub(super) question: String,
+    pub(super) answer: String,
+}
+
+/// Reads the conversation so far and lets the model say what the question asks. The first question of a conversation
+/// is asked as it is, and so is one whose rewriting fails: a worse search is better than none.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub(super) async fn understand(app: &App, work: &mut Work) -> Result<(), Problem> {
+    let Some(conversation_id) = work.record.conversation_id.clone() else { return Ok(()) };
+    let filter = QuestionFilter { conversation_id: Some(conversation_id) };
+    let page = Page { limit: MAX_TURNS, before: Some(work.record.id) };
+    work.history = bounded(app.store.questions(filter, page).await?.items);
+    if work.history.is_empty() || work.record.mode != Mode::Model || work.record.standalone_question.is_some() {
+        return Ok(());
+    }
+    let time = (work.deadline - work.begun).mul_f64(SHARE).min(LONGEST);
+    let call = Call {
+        purpose: Purpose::Rewrite,
+        models: work.record.settings.analysis_models.clone(),
+        messages: prompt::rewrite(&work.record.question, &work.history),
+        max_tokens: REPLY_TOKENS,
+        temperature: 0.0,
+        json: true,
+        deadline: work.begun + time,
+        flow: work.record.id.0,
+        hedge: None,
+    };
+    if !work.can_pay(app.llm.estimate_cost_usd(&call)) {
+        return Ok(());
+    }
+    match app.llm.complete(call).await {
+        Ok(completion) => {
+            work.record.usage.add(&completion.spent.usage);
+            work.record.standalone_question =
+                standalone(&completion.text).filter(|question| *question != work.record.question);
+            work.detail.rewrite = Some(completion.text);
+        }
+        Err(failed) => {
+            tracing::info!(question = %work.record.id, code = failed.error.code().as_str(), "follow-up asked as it is");
+            work.record.usage.add(&failed.spent.usage);
+        }
+    }
+    Ok(())
+}
+
+/// The latest turns that fit, oldest first; `records` come newest first.
+fn bounded(records: Vec<QuestionRecord>) -> Vec<Turn> {
+    let told = |record: &QuestionRecord| {
+        !matches!(record.status, QuestionStatus::Running | QuestionStatus::Failed) && record.replay_of.is_none()
+    };
+    let mut turns: Vec<Turn> = Vec::new();
+    let mut left = HISTORY_TOKENS;
+    for record in records.into_iter().filter(told) {
+        let answer = record.answer.chars().take(ANSWER_CHARS).collect();
+        let turn = Turn { question: record.standalone_question.unwrap_or(record.question), answer };
+        let Some(rest) = left.checked_sub(estimate_tokens(&turn.question) + estimate_tokens(&turn.answer)) else {
+            break;
+        };
+        left = rest;
+        turns.push(turn);
+    }
+    turns.reverse();
+    turns
+}
+
+/// The question in a reply: the field of its JSON, or the one line that it is.
+fn standalone(reply: &str) -> Option<String> {
+    let said = match json::parse(reply) {
+        Ok(Value::Object(fields)) => {
+            let field = ["question", "standalone_question"].iter().find_map(|name| fields.get(*name)?.as_str());
+            field.map(str::to_owned)?
+        }
+        Ok(Value::String(text)) => text,
+        Ok(_) => return None,
+        Err(_) => reply.trim().to_owned(),
+    };
+    let question = said.trim().to_owned();
+    let fits = !question.is_empty() && !question.contains('\n') && question.chars().count() <= MAX_QUESTION_CHARS;
+    fits.then_some(question)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_read_out_of_every_reply_that_holds_one() {
+        let cases = [
+            (r#"{"question": "水道料金はいつから変わりますか"}"#, Some("水道料金はいつから変わりますか")),
+            ("```json\n{\"standalone_question\": \" a? \"}\n```", Some("a?")),
+            ("How much was it in 2023?", Some("How much was it in 2023?")),
+            ("Sure!\nHere it is: x", None),
+            (r#"{"answer": "42"}"#, None),
+            (r#"{"question": ""}"#, None),
+            ("", None),
+        ];
+        for (reply, expected) in cases {
+            assert_eq!(standalone(reply).as_deref(), expected, "{reply}");
+        }
+    }
+}

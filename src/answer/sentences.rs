@@ -1,0 +1,140 @@
+//! Text → blocks → sentences, by the offsets of their characters. Made for documents and answers alike: Markdown, and
+//! Japanese or spaced scripts.
+
+use std::ops::Range;
+
+use unicode_segmentation::UnicodeSegmentation as _;
+
+/// The furthest that a bracket may close behind its sentence's apparent end, in characters.
+const MAX_BRACKET_CHARS: usize = 300;
+
+/// The sentences of one paragraph, list item or table row, as ranges of its characters; together they are all of it.
+/// A full stop within brackets ends none: `（翌月を除く。）` is part of what stands around it.
+pub(super) fn sentences(block: &str) -> Vec<Range<usize>> {
+    // A line break within a paragraph ends no sentence; a space in its place keeps the offsets.
+    let joined = block.replace('\n', " ");
+    let mut sentences: Vec<Range<usize>> = Vec::new();
+    let mut depth = 0;
+    let mut code = false;
+    let mut begin = 0;
+    let mut at = 0;
+    let mut rest = joined.chars();
+    for piece in joined.split_sentence_bounds() {
+        // Unicode counts an opening bracket behind a full stop to the sentence that ends there.
+        let openers =
+            piece.chars().rev().take_while(|char| matches!(char, '[' | '［' | '【' | '（' | '(' | '「')).count();
+        let length = piece.chars().count();
+        for (place, char) in piece.chars().enumerate() {
+            rest.next();
+            if place + openers == length && at + place > begin && depth == 0 {
+                sentences.push(begin..at + place);
+                begin = at + place;
+            }
+            depth = deeper(depth, char);
+            code ^= char == '`';
+        }
+        at += length;
+        // `panic!` ends nothing; a backtick that nothing closes must not swallow the block.
+        if code && at - begin < MAX_BRACKET_CHARS && rest.clone().take(MAX_BRACKET_CHARS).any(|char| char == '`') {
+            continue;
+        }
+        // A bracket that nothing closes must not swallow the block.
+        if depth > 0 && at - begin < MAX_BRACKET_CHARS && closes(depth, rest.clone()) {
+            continue;
+        }
+        // What was in brackets is part of the sentence that goes on behind them: `「はい。」と言った`.
+        if piece.ends_with(['）', ')', '」', '』']) && rest.clone().next().is_some_and(is_hiragana) {
+            continue;
+        }
+        if openers > 0 {
+            continue;
+        }
+        sentences.push(begin..at);
+        (begin, depth, code) = (at, 0, false);
+    }
+    if at > begin {
+        sentences.push(begin..at);
+    }
+    sentences
+}
+
+fn is_hiragana(char: char) -> bool {
+    ('\u{3041}'..='\u{309f}').contains(&char)
+}
+
+fn deeper(depth: usize, char: char) -> usize {
+    match char {
+        '（' | '(' | '「' | '『' => depth + 1,
+        '）' | ')' | '」' | '』' => depth.saturating_sub(1),
+        _ => depth,
+    }
+}
+
+fn closes(mut depth: usize, rest: impl Iterator<Item = char>) -> bool {
+    for char in rest.take(MAX_BRACKET_CHARS) {
+        depth = deeper(depth, char);
+        if depth == 0 {
+            return true;
+        }
+    }
+    false
+}
+
+/// Cuts a text into paragraphs, list items, headings and table rows, losing no character.
+pub(super) fn blocks(text: &str) -> Vec<&str> {
+    let mut blocks = Vec::new();
+    let mut begin = 0;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim_start();
+        let begins = content.is_empty()
+            || content.starts_with(['#', '-', '*', '+', '|', '>', '・', '　'])
+            || content.starts_with("```")
+            || content.chars().next().is_some_and(|char| char.is_ascii_digit());
+        if begins && at > begin {
+            blocks.push(&text[begin..at]);
+            begin = at;
+        }
+        at += line.len();
+        if content.starts_with('#') && at > begin {
+            blocks.push(&text[begin..at]);
+            begin = at;
+        }
+    }
+    if begin < text.len() {
+        blocks.push(&text[begin..]);
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(block: &str, expected: &[&str]) {
+        let chars: Vec<char> = block.chars().collect();
+        let found: Vec<String> = sentences(block).into_iter().map(|range| chars[range].iter().collect()).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn full_stops_within_brackets_end_no_sentence() {
+        check("一つ。二つ。", &["一つ。", "二つ。"]);
+        check("料金（税を除く。以下同じ。）は月末払い。次。", &["料金（税を除く。以下同じ。）は月末払い。", "次。"]);
+        check("期限です。[1] 次。", &["期限です。", "[1] 次。"]);
+        check("期限です。（税込）次。", &["期限です。", "（税込）次。"]);
+        check("彼は「はい。」と言った。", &["彼は「はい。」と言った。"]);
+        check("Open (and never closed. Next one.", &["Open (and never closed. ", "Next one."]);
+        check("When to call `panic!` and when not? Now.", &["When to call `panic!` and when not? ", "Now."]);
+        check("A stray ` here! And then.", &["A stray ` here! ", "And then."]);
+        check("One (as in A. It is). Two.", &["One (as in A. It is). ", "Two."]);
+        check("", &[]);
+    }
+
+    #[test]
+    fn blocks_lose_no_character() {
+        let text = "# 見出し\n段落の\n続き\n\n- 一つ\n- 二つ\n| a |\n末尾";
+        assert_eq!(blocks(text).concat(), text);
+        assert_eq!(blocks(text)[1], "段落の\n続き\n");
+    }
+}
