@@ -8,6 +8,7 @@ mod analyse;
 mod cite;
 mod extractive;
 mod find;
+mod hybrid;
 mod prompt;
 mod retrieve;
 mod synthesise;

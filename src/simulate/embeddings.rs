@@ -56,9 +56,11 @@ pub fn answer(request: &EmbeddingRequest) -> Reply {
             json!(vector)
         }
     };
-    let data = request.texts.iter().enumerate().map(|(index, text)| {
-        json!({"object": "embedding", "index": index, "embedding": embedding(vector(text))})
-    });
+    let data = request
+        .texts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| json!({"object": "embedding", "index": index, "embedding": embedding(vector(text))}));
     // Backwards, since nothing promises an order.
     let data: Vec<Value> = data.rev().collect();
     let tokens: u32 = request.texts.iter().map(|text| estimate_tokens(text)).sum();

@@ -7,6 +7,7 @@ mod questions;
 mod sqlite;
 mod texts;
 mod usage;
+mod vectors;
 
 use async_trait::async_trait;
 
@@ -18,13 +19,14 @@ pub use questions::QuestionStore;
 pub use sqlite::SqliteStore;
 pub use texts::{KnownDocument, TextStore};
 pub use usage::{DailyUsage, StoredCall, UsageStore};
+pub use vectors::{PassageText, Space, TextHash, Vector, VectorStore};
 
 use crate::error::{Code, Problem};
 use crate::model::DocumentId;
 
 /// The ground state. What a method has acknowledged survives a crash.
 #[async_trait]
-pub trait Store: DocumentStore + TextStore + ChangeLog + QuestionStore + UsageStore {
+pub trait Store: DocumentStore + TextStore + ChangeLog + QuestionStore + UsageStore + VectorStore {
     /// Whether the store can be read and written.
     async fn check(&self) -> Result<(), StoreError>;
 }

@@ -9,6 +9,7 @@ mod commands;
 mod documents;
 mod errors;
 mod extract;
+mod hybrid;
 mod questions;
 mod readme;
 mod restart;

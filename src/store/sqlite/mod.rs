@@ -9,6 +9,7 @@ mod documents;
 mod questions;
 mod texts;
 mod usage;
+mod vectors;
 mod writer;
 
 use std::path::Path;
