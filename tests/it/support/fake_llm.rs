@@ -44,6 +44,7 @@ enum Kind {
     Tokens(Vec<String>, Duration),
     Refusal,
     Status(u16, Vec<(String, String)>, String),
+    Whole(Box<Reply>),
 }
 
 impl Answer {
@@ -88,6 +89,11 @@ impl Answer {
         Self::status(200, &[("content-type", "application/json")], body)
     }
 
+    /// Any reply, as it stands.
+    pub(crate) fn reply_as(reply: Reply) -> Self {
+        Self { ending: reply.ending, ..Self::new(Kind::Whole(Box::new(reply))) }
+    }
+
     /// Nothing, until the client leaves.
     pub(crate) fn silence() -> Self {
         Self { ending: Ending::Silence, ..Self::sensible() }
@@ -128,6 +134,7 @@ impl Answer {
                 }
             }
             Kind::Refusal => protocol::refusal(request),
+            Kind::Whole(reply) => Reply::clone(reply),
             Kind::Status(status, headers, body) => Reply {
                 delay: Duration::ZERO,
                 status: *status,
