@@ -1,15 +1,19 @@
 //! The context: built once, passed first. Fields, no business methods.
 
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
 
 use crate::config::Config;
+use crate::error::Problem;
 use crate::live::LiveQuestions;
 use crate::llm::Llm;
 use crate::readings::Readings;
 use crate::search::Search;
+use crate::search::vectors::Vectors;
 use crate::store::Store;
 
 /// Everything that the two flows and their callers share.
@@ -20,6 +24,10 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// The index derived from it.
     pub search: Arc<dyn Search>,
+    /// Passages' vectors, where there is an embedding model.
+    pub vectors: Arc<Vectors>,
+    /// What became of embedding last.
+    pub embedding: Embedding,
     /// Upstream calls.
     pub llm: Llm,
     /// The program that is started to extract text: this very binary.
@@ -32,6 +40,47 @@ pub struct App {
     pub readings: Readings,
 }
 
+/// How embedding stands.
+#[derive(Default)]
+pub struct Embedding {
+    /// Whether every passage has its vector.
+    pub up_to_date: AtomicBool,
+    /// Why passages or queries are not embedded now.
+    pub problem: Mutex<Option<Problem>>,
+    /// Vectors of queries that came before.
+    pub queries: Mutex<QueryCache>,
+}
+
+/// Vectors of the latest queries, by space and text.
+#[derive(Default)]
+pub struct QueryCache {
+    vectors: HashMap<(i64, String), Arc<Vec<f32>>>,
+    order: VecDeque<(i64, String)>,
+}
+
+impl QueryCache {
+    /// Queries that are remembered.
+    const MOST: usize = 2_000;
+
+    /// The vector of a query that came before.
+    pub fn get(&self, space: i64, text: &str) -> Option<Arc<Vec<f32>>> {
+        self.vectors.get(&(space, text.to_owned())).cloned()
+    }
+
+    /// Remembers a query's vector; the oldest one is forgotten.
+    pub fn put(&mut self, space: i64, text: &str, vector: Arc<Vec<f32>>) {
+        let key = (space, text.to_owned());
+        if self.vectors.insert(key.clone(), vector).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > Self::MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.vectors.remove(&oldest);
+        }
+    }
+}
+
 /// Wakes those who wait for documents.
 #[derive(Default)]
 pub struct Signals {
@@ -39,6 +88,8 @@ pub struct Signals {
     pub queued: Notify,
     /// The change log grew.
     pub changed: Notify,
+    /// The index followed the change log; the vectors may.
+    pub indexed: Notify,
     /// Some document's status may have changed; the number only makes each change distinct.
     pub settled: watch::Sender<u64>,
 }

@@ -2,6 +2,7 @@
 //! them that is given, else from its default. One table describes them all: the flags, `dokkai config` and the
 //! typed [`Config`] are made from it. This is the only reader of the environment.
 
+mod embedding;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use embedding::EmbeddingInput;
 pub use settings::{DEFAULT_BASE_URL, FILE, Origin, SETTINGS, Setting, Value, Values, gather, shown};
 
 /// Why the settings cannot be used.
@@ -135,6 +137,8 @@ pub struct Config {
     pub api_keys: Vec<ApiKey>,
     /// Settings of the upstream calls.
     pub llm: LlmConfig,
+    /// How queries and passages are told apart when they are embedded.
+    pub embedding_input: EmbeddingInput,
     /// Documents analysed per question, 1 to 50.
     pub top_k: usize,
     /// One question as a whole.
@@ -193,6 +197,10 @@ impl Config {
                 jpy_per_usd: read.number("jpy_per_usd")?,
                 official_jpy_per_usd: read.number("official_jpy_per_usd")?,
             },
+            embedding_input: EmbeddingInput::parse(read.text("embedding_input"), read.text("embedding_model"))
+                .ok_or_else(|| {
+                    read.invalid("embedding_input", "must be auto, plain, input_type, or two prefixes around a slash")
+                })?,
             top_k,
             answer_deadline: read.milliseconds("answer_deadline_ms")?,
             max_upload_bytes: read.at_least_one("max_upload_mb")?.saturating_mul(1024 * 1024),

@@ -5,7 +5,7 @@
 //! **Document: upload → searchable.** [`http`] receives a file and [`store`] keeps it, queued. [`ingest`] takes the
 //! oldest queued document, extracts its text, cuts it into passages and hands them back to the store, which notes
 //! the change in its change log. The log is then applied to [`search`]; once the index has committed past the
-//! document's change, the document is `ready`. The store is the ground state; the index can be rebuilt from it.
+//! document's change, the document is `ready`. Where there is an embedding model, vectors of the passages follow. The store is the ground state; the index can be rebuilt from it.
 //!
 //! **Question: question → stored answer.** [`answer`] retrieves the best passages of the best documents, analyses
 //! each document concurrently with a cheap model, drops what is irrelevant, lets a strong model synthesise one

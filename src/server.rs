@@ -12,13 +12,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Signals};
+use crate::app::{App, Embedding, Signals};
 use crate::config::Config;
 use crate::error::Problem;
 use crate::live::LiveQuestions;
 use crate::llm::{CallRecord, Llm};
 use crate::readings::Readings;
 use crate::search::tantivy::TantivySearch;
+use crate::search::vectors::Vectors;
 use crate::store::{ChangeLog as _, SqliteStore, StoredCall};
 use crate::{answer, http, ingest};
 
@@ -104,6 +105,8 @@ pub async fn start(config: Config, worker_program: PathBuf) -> Result<Running, S
     let app = Arc::new(App {
         store: Arc::new(store),
         search: Arc::new(search),
+        vectors: Arc::new(Vectors::default()),
+        embedding: Embedding::default(),
         llm,
         worker_program,
         signals: Signals::default(),

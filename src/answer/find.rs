@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::ms;
-use super::retrieve::known_hits;
+use super::retrieve::{Known, known_hits};
 use crate::app::App;
 use crate::error::{Problem, check_length};
 use crate::model::{DocumentId, PassageId};
@@ -22,6 +22,8 @@ pub struct Find {
     pub limit: usize,
     /// Only documents of this collection.
     pub collection: Option<String>,
+    /// How to find them; by words and meaning where there is an embedding model and nothing is said.
+    pub mode: Option<SearchMode>,
 }
 
 /// How documents are found.
@@ -41,6 +43,9 @@ pub struct Found {
     pub query: String,
     /// How the documents were found.
     pub mode: SearchMode,
+    /// Why they were found by their words alone although more was wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Problem>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
     /// One a document, best first.
@@ -92,7 +97,8 @@ pub async fn find(app: &App, find: Find) -> Result<Found, Problem> {
     if !(1..=100).contains(&find.limit) {
         return Err(Problem::parameter("limit", "limit must be from 1 to 100"));
     }
-    let found = known_hits(app, &find.query, find.collection.as_deref(), find.limit, 1).await?;
+    let Known { hits: found, mode, reason } =
+        known_hits(app, &find.query, find.collection.as_deref(), find.limit, 1, find.mode).await?;
     let best: Vec<PassageId> =
         found.iter().flat_map(|(hit, _)| hit.passages.first()).map(|passage| passage.passage_id).collect();
     let passages = app.store.passages(&best).await?;
@@ -117,5 +123,5 @@ pub async fn find(app: &App, find: Find) -> Result<Found, Problem> {
         });
     }
     metrics::histogram!("dokkai_search_seconds").record(begun.elapsed().as_secs_f64());
-    Ok(Found { query: find.query, mode: SearchMode::Lexical, took_ms: ms(begun.elapsed()), hits })
+    Ok(Found { query: find.query, mode, reason, took_ms: ms(begun.elapsed()), hits })
 }

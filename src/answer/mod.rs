@@ -12,6 +12,7 @@ mod conversation;
 mod extractive;
 mod find;
 mod form;
+mod hybrid;
 mod inert;
 mod marks;
 mod prompt;

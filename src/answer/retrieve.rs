@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::find::SearchMode;
+use super::hybrid::{Ranking, rank};
 use crate::app::App;
 use crate::error::Problem;
 use crate::model::{DocumentId, Passage, PassageId, RetrievedDocument};
@@ -56,7 +58,7 @@ pub(super) async fn retrieve(
     top_k: usize,
 ) -> Result<Vec<Retrieved>, Problem> {
     let passages = (PASSAGES / top_k.max(1)).clamp(LEAST_PASSAGES, MOST_PASSAGES);
-    let offered = known_hits(app, question, collection, top_k, passages).await?;
+    let offered = known_hits(app, question, collection, top_k, passages, None).await?.hits;
     let ids: Vec<DocumentId> = offered.iter().map(|(hit, _)| hit.document_id).collect();
     let beginnings = app.store.first_passages(&ids, SHORT_DOCUMENT_PASSAGES + 1).await?;
     let mut retrieved = Vec::with_capacity(top_k);
@@ -69,6 +71,16 @@ pub(super) async fn retrieve(
     Ok(retrieved)
 }
 
+/// Found documents, and how they were found.
+pub(super) struct Known {
+    /// Best first.
+    pub(super) hits: Vec<(DocumentHit, KnownDocument)>,
+    /// How they were found.
+    pub(super) mode: SearchMode,
+    /// Why by words alone, where more was wanted.
+    pub(super) reason: Option<Problem>,
+}
+
 /// The best documents that the index finds and the store still has, best first, each with its best passages.
 pub(super) async fn known_hits(
     app: &App,
@@ -76,20 +88,22 @@ pub(super) async fn known_hits(
     collection: Option<&str>,
     limit: usize,
     passages_per_document: usize,
-) -> Result<Vec<(DocumentHit, KnownDocument)>, Problem> {
+    mode: Option<SearchMode>,
+) -> Result<Known, Problem> {
     let query = SearchQuery {
         text: text.to_owned(),
         collection: collection.map(str::to_owned),
         limit: limit + SPARE_HITS,
         passages_per_document,
     };
-    let hits = app.search.search(query).await?;
+    let Ranking { hits, mode, reason } = rank(app, query, mode).await?;
     let ids: Vec<DocumentId> = hits.iter().map(|hit| hit.document_id).collect();
     let known = app.store.known_documents(&ids).await?;
     // The store's word on the collection is newer than the index's.
     let wanted = |document: &&KnownDocument| collection.is_none_or(|collection| collection == document.collection);
     let known_of = |hit: &DocumentHit| known.iter().find(|one| one.id == hit.document_id).filter(wanted).cloned();
-    Ok(hits.into_iter().filter_map(|hit| known_of(&hit).map(|document| (hit, document))).take(limit).collect())
+    let hits = hits.into_iter().filter_map(|hit| known_of(&hit).map(|document| (hit, document))).take(limit).collect();
+    Ok(Known { hits, mode, reason })
 }
 
 /// Chooses what is worth reading of a document; `None` where the document changed under the index.

@@ -50,6 +50,12 @@ impl Client {
         response.json().await.map_err(unreachable)
     }
 
+    /// `POST` of a JSON value, and the JSON reply.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CliError> {
+        let response = self.send(self.http.post(self.url(path)).json(body)).await?;
+        response.json().await.map_err(unreachable)
+    }
+
     /// Uploads one file; the reply's entry for it.
     pub(super) async fn upload(&self, path: &Path, collection: Option<&str>) -> Result<Value, CliError> {
         let file = tokio::fs::read(path).await?;

@@ -27,10 +27,10 @@ const PAGE: &str = "500";
 /// What became of one file.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(super) struct Outcome {
-    path: PathBuf,
-    id: Option<String>,
+    pub(super) path: PathBuf,
+    pub(super) id: Option<String>,
     title: String,
-    status: String,
+    pub(super) status: String,
     duplicate: bool,
     error: Option<Value>,
 }

@@ -5,6 +5,7 @@ mod ask;
 mod bench;
 mod client;
 mod config;
+mod eval;
 mod ingest;
 mod search;
 mod serve;
@@ -47,6 +48,9 @@ pub(crate) enum CliError {
     /// A file cannot be read, or nothing can be written.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// What the command was given cannot be used.
+    #[error("{0}")]
+    Usage(String),
     /// The command did its work, and some of it failed; what, was said already.
     #[error("not everything succeeded")]
     Partial,
@@ -76,7 +80,7 @@ pub fn main() -> ExitCode {
 
 fn fail(error: &CliError) -> ExitCode {
     eprintln!("dokkai: {error}");
-    if matches!(error, CliError::Config(_)) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+    if matches!(error, CliError::Config(_) | CliError::Usage(_)) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }
 
 async fn run(matches: &ArgMatches, config: Config, values: Values) -> Result<(), CliError> {
@@ -85,6 +89,7 @@ async fn run(matches: &ArgMatches, config: Config, values: Values) -> Result<(),
         Some(("ingest", matches)) => ingest::run(matches, config).await,
         Some(("search", matches)) => search::run(matches, config).await,
         Some(("ask", matches)) => ask::run(matches, config).await,
+        Some(("eval", matches)) => eval::run(matches, config).await,
         Some(("config", matches)) => config::run(matches, &values),
         Some(("simulate", matches)) => simulate::run(matches, &config).await,
         Some(("bench", matches)) => bench::run(matches, &config).await,
@@ -103,6 +108,7 @@ pub fn command() -> Command {
         .subcommand(ingest::command())
         .subcommand(search::command())
         .subcommand(ask::command())
+        .subcommand(eval::command())
         .subcommand(config::command())
         .subcommand(simulate::command())
         .subcommand(bench::command())

@@ -20,6 +20,12 @@ pub(super) fn command() -> Command {
                 .help("Documents wanted"),
         )
         .arg(collection_flag("Only documents of this collection"))
+        .arg(
+            Arg::new("mode")
+                .long("mode")
+                .value_parser(["lexical", "hybrid"])
+                .help("How to search; the server's own choice where it is not given"),
+        )
         .arg(json_flag())
         .arg(server_flag())
 }
@@ -29,7 +35,8 @@ pub(super) async fn run(matches: &ArgMatches, config: Config) -> Result<(), CliE
     let session = Session::open(matches, config).await?;
     let limit = matches.get_one::<u32>("limit").copied().unwrap_or(10).to_string();
     let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
-    let query = [("q", text("query")), ("limit", limit.as_str()), ("collection", text("collection"))];
+    let mut query = vec![("q", text("query")), ("limit", limit.as_str()), ("collection", text("collection"))];
+    query.extend(matches.get_one::<String>("mode").map(|mode| ("mode", mode.as_str())));
     let found = session.client.get::<Found>("/api/search", &query).await;
     session.close().await;
     let found = found?;

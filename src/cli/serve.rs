@@ -51,8 +51,8 @@ fn greet(running: &server::Running) {
         eprintln!("  models     none: answers are made of the documents' own sentences (extractive mode);");
         eprintln!("             set DOKKAI_LLM_API_KEY for written answers");
     }
-    if config.llm.embedding_model.is_some() {
-        tracing::warn!("DOKKAI_EMBEDDING_MODEL is set, and this version retrieves by words alone");
+    if let Some(model) = config.llm.embedding_model.as_ref().filter(|_| config.llm.is_configured()) {
+        eprintln!("  retrieval  by words and by {model}");
     }
     tracing::info!(%address, "serving");
 }

@@ -47,7 +47,16 @@ pub const SETTINGS: &[Setting] = &[
     secret("llm_api_key", "bearer token for it; else HOLYSHEEP_API_KEY, else OPENAI_API_KEY"),
     setting("analysis_model", "deepseek-v3.2", "model that analyses each document; after commas, fallbacks in order"),
     setting("synthesis_model", "gpt-4.1", "model that writes the answer; after commas, fallbacks in order"),
-    setting("embedding_model", "", "for hybrid retrieval; not used by this version, which retrieves by words"),
+    setting(
+        "embedding_model",
+        "",
+        "for hybrid retrieval: passages and queries become vectors by this model of the same API",
+    ),
+    setting(
+        "embedding_input",
+        "auto",
+        "how queries and passages are told apart: auto (by the model), plain, input_type, or QUERY/PASSAGE prefixes",
+    ),
     setting("llm_max_concurrent", "50", "upstream requests in flight, whole process"),
     setting("llm_rpm", "", "upstream requests a minute, whole process"),
     setting("llm_tpm", "", "upstream tokens a minute, whole process"),

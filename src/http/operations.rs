@@ -1,6 +1,7 @@
 //! Health, figures and usage.
 
-use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
+use std::sync::{LazyLock, PoisonError};
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json, Query};
@@ -34,8 +35,19 @@ pub(super) async fn readyz(app: Data<App>) -> Result<Json<serde_json::Value>, Ap
     app.store.check().await?;
     let applied = app.search.applied().await.map_err(Problem::from)?;
     let last = app.store.last_change().await?;
+    let embedding = match &app.config.llm.embedding_model {
+        Some(model) => json!({
+            "model": model,
+            "vectors": app.vectors.len(),
+            "up_to_date": app.embedding.up_to_date.load(Ordering::Acquire),
+            "problem": *app.embedding.problem.lock().unwrap_or_else(PoisonError::into_inner),
+        }),
+        None => serde_json::Value::Null,
+    };
     let mode = if app.llm.is_configured() { "model" } else { "extractive" };
-    Ok(Json(json!({"status": "ok", "mode": mode, "changes_to_index": last.saturating_sub(applied)})))
+    Ok(Json(
+        json!({"status": "ok", "mode": mode, "changes_to_index": last.saturating_sub(applied), "embedding": embedding}),
+    ))
 }
 
 pub(super) async fn metrics(app: Data<App>) -> Result<HttpResponse, ApiError> {

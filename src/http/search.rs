@@ -18,15 +18,14 @@ pub(super) struct SearchParams {
     q: String,
     limit: Option<usize>,
     collection: Option<String>,
-    /// Hybrid retrieval needs embeddings; the reply's `mode` says what was done.
-    #[serde(rename = "mode")]
-    _mode: Option<SearchMode>,
+    /// The reply's `mode` says what was done.
+    mode: Option<SearchMode>,
 }
 
 pub(super) async fn search(app: Data<App>, params: Query<SearchParams>) -> Result<Json<Found>, ApiError> {
     let params = params.into_inner();
     let collection = params.collection.filter(|name| !name.is_empty());
-    let find = Find { query: params.q, limit: params.limit.unwrap_or(10), collection };
+    let find = Find { query: params.q, limit: params.limit.unwrap_or(10), collection, mode: params.mode };
     Ok(Json(answer::find(&app, find).await?))
 }
 

@@ -2,8 +2,10 @@
 //!
 //! [`submit`] stores an upload, queued. [`run`] lets several workers [`step`]: take the oldest queued document, extract
 //! its text, cut it into passages and store them, which logs a change. Beside them one indexer applies the change
-//! log to the index in batches ([`index_changes`]) and marks as ready what the index has committed.
+//! log to the index in batches ([`index_changes`]) and marks as ready what the index has committed. Where there is an
+//! embedding model, the vectors follow in the background ([`embed`]).
 
+mod embed;
 pub mod extract;
 pub mod passages;
 mod upload;
@@ -37,7 +39,8 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     for _ in 0..extractors {
         tasks.spawn(extract_queued(Arc::clone(&app), stop.clone()));
     }
-    tasks.spawn(follow_changes(Arc::clone(&app), stop));
+    tasks.spawn(follow_changes(Arc::clone(&app), stop.clone()));
+    tasks.spawn(async move { embed::follow(&app, &stop).await });
     tasks.join_all().await;
 }
 
@@ -177,6 +180,9 @@ pub async fn index_changes(app: &App) -> Result<bool, Problem> {
     // Also without changes: a crash may have come between a commit and its marks.
     let marked = app.store.mark_searchable(app.search.applied().await?).await?;
     let advanced = app.search.applied().await? > applied;
+    if advanced {
+        app.signals.indexed.notify_one();
+    }
     if marked > 0 || advanced {
         app.signals.documents_changed();
     }

@@ -30,6 +30,7 @@ const CLOSING_WAIT: Duration = Duration::from_millis(500);
 pub(super) struct Endpoint {
     client: reqwest::Client,
     url: String,
+    embeddings_url: String,
     headers: HeaderMap,
     idle: Duration,
     total: Duration,
@@ -103,6 +104,7 @@ impl Endpoint {
                 target
             }));
         let url = format!("{}/chat/completions", config.base_url);
+        let embeddings_url = format!("{}/embeddings", config.base_url);
         if is_loopback(&url) {
             builder = builder.no_proxy();
         }
@@ -118,7 +120,7 @@ impl Endpoint {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        Ok(Self { client, url, headers, idle: config.idle_timeout, total: config.total_timeout })
+        Ok(Self { client, url, embeddings_url, headers, idle: config.idle_timeout, total: config.total_timeout })
     }
 
     /// Makes one try. `reply` has what came, whether it succeeds or not.
@@ -145,13 +147,7 @@ impl Endpoint {
         } else {
             sending.await
         };
-        let mut response = response.map_err(|error| transport(&error))?;
-        let status = response.status().as_u16();
-        if !response.status().is_success() {
-            let headers = std::mem::take(response.headers_mut());
-            let body = timeout(ERROR_BODY_WAIT.min(self.idle), error_body(response)).await.unwrap_or_default();
-            return Err(Failure::Status(wire::status_failure(status, &headers, &body)));
-        }
+        let mut response = self.successful(response.map_err(|error| transport(&error))?).await?;
         let first = self.chunk(&mut response).await?;
         if let Some(deltas) = deltas.as_deref_mut() {
             deltas.restart();
@@ -175,7 +171,34 @@ impl Endpoint {
         Ok(())
     }
 
-    async fn read_whole(&self, mut response: reqwest::Response, first: Option<Bytes>) -> Result<Reply, Failure> {
+    /// Makes one try of an embedding request; the reply's body.
+    pub(super) async fn embeddings(&self, body: Bytes, deadline: Instant) -> Result<Vec<u8>, Failure> {
+        let exchange = async {
+            let sending = self.client.post(&self.embeddings_url).headers(self.headers.clone()).body(body).send();
+            let mut response = self.successful(sending.await.map_err(|error| transport(&error))?).await?;
+            let first = self.chunk(&mut response).await?;
+            self.read_body(response, first).await
+        };
+        let end = deadline.min(Instant::now() + self.total);
+        timeout_at(end, exchange).await.map_err(|_| Failure::TimedOut("no complete reply in time"))?
+    }
+
+    /// The response, unless its status says that it is a failure.
+    async fn successful(&self, mut response: reqwest::Response) -> Result<reqwest::Response, Failure> {
+        let status = response.status().as_u16();
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let headers = std::mem::take(response.headers_mut());
+        let body = timeout(ERROR_BODY_WAIT.min(self.idle), error_body(response)).await.unwrap_or_default();
+        Err(Failure::Status(wire::status_failure(status, &headers, &body)))
+    }
+
+    async fn read_whole(&self, response: reqwest::Response, first: Option<Bytes>) -> Result<Reply, Failure> {
+        wire::completion(&self.read_body(response, first).await?)
+    }
+
+    async fn read_body(&self, mut response: reqwest::Response, first: Option<Bytes>) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
         let mut next = first;
         while let Some(bytes) = next {
@@ -185,7 +208,7 @@ impl Endpoint {
             body.extend_from_slice(&bytes);
             next = self.chunk(&mut response).await?;
         }
-        wire::completion(&body)
+        Ok(body)
     }
 
     async fn read_events(

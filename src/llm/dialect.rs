@@ -18,6 +18,8 @@ pub(super) enum Field {
     Temperature,
     /// Written `max_completion_tokens` instead.
     MaxTokens,
+    /// Asks for vectors in base64; numbers are read as well.
+    EncodingFormat,
 }
 
 /// What is left out or written otherwise.
@@ -31,6 +33,8 @@ pub(super) struct Dialect {
     pub(super) no_temperature: bool,
     /// See [`Field::MaxTokens`].
     pub(super) completion_tokens: bool,
+    /// See [`Field::EncodingFormat`].
+    pub(super) no_encoding_format: bool,
 }
 
 /// What is known of each model.
@@ -52,6 +56,7 @@ impl Dialects {
             Field::StreamOptions => &mut dialect.no_stream_options,
             Field::Temperature => &mut dialect.no_temperature,
             Field::MaxTokens => &mut dialect.completion_tokens,
+            Field::EncodingFormat => &mut dialect.no_encoding_format,
         };
         let new = !std::mem::replace(flag, true);
         drop(known);
@@ -74,6 +79,8 @@ pub(super) fn refused_field(error: &Value) -> Option<Field> {
         Some(Field::MaxTokens)
     } else if said.contains("response_format") {
         Some(Field::ResponseFormat)
+    } else if said.contains("encoding_format") {
+        Some(Field::EncodingFormat)
     } else if said.contains("stream_options") {
         Some(Field::StreamOptions)
     } else if said.contains("temperature") && unsupported {
@@ -102,6 +109,7 @@ mod tests {
         );
         check(json!("'response_format.type' must be 'json_schema' or 'text'"), Some(Field::ResponseFormat));
         check(json!({"message": "Unrecognized request argument supplied: stream_options"}), Some(Field::StreamOptions));
+        check(json!({"detail": "encoding_format must be 'float'"}), Some(Field::EncodingFormat));
         check(json!({"message": "max_tokens is too large: 900000", "param": "max_tokens"}), None);
         check(json!({"message": "the document says the temperature was 20 degrees"}), None);
         check(json!({"code": "context_length_exceeded"}), None);

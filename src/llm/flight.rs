@@ -44,12 +44,12 @@ pub(super) struct Arrival {
 }
 
 /// What a try held, and how it went.
-struct Tried {
-    permit: Permit,
-    ticket: Ticket,
-    took: Duration,
+pub(super) struct Tried {
+    pub(super) permit: Permit,
+    pub(super) ticket: Ticket,
+    pub(super) took: Duration,
     /// Whether the call's deadline ended it.
-    out_of_time: bool,
+    pub(super) out_of_time: bool,
 }
 
 impl Llm {
@@ -185,7 +185,7 @@ impl Llm {
     }
 
     /// Tells the limiter and the breaker what a failure means to them.
-    fn judge(&self, failure: &Failure, decision: Decision, tried: Tried) {
+    pub(super) fn judge(&self, failure: &Failure, decision: Decision, tried: Tried) {
         let Tried { permit, ticket, took, out_of_time } = tried;
         match failure {
             Failure::Status(StatusFailure { status, .. }) => {
@@ -244,13 +244,14 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-fn log(failure: &Failure, decision: Decision, model: &str, tries: u32) {
+/// Notes a failed try.
+pub(super) fn log(failure: &Failure, decision: Decision, model: &str, tries: u32) {
     let code = if let Failure::Status(StatusFailure { code: Some(code), .. }) = failure { code } else { "" };
     tracing::debug!(model, tries, failure = name(failure), code, ?decision, "an upstream try failed");
 }
 
 /// A short name for figures and logs.
-fn name(failure: &Failure) -> String {
+pub(super) fn name(failure: &Failure) -> String {
     match failure {
         Failure::Status(failure) => failure.status.to_string(),
         Failure::Connect => "connect".to_owned(),
@@ -263,7 +264,7 @@ fn name(failure: &Failure) -> String {
 }
 
 /// What the caller is told where this failure was the last.
-fn error(failure: &Failure, decision: Decision) -> LlmError {
+pub(super) fn error(failure: &Failure, decision: Decision) -> LlmError {
     let unavailable = |reason: &str| LlmError::Unavailable { reason: reason.to_owned() };
     match failure {
         Failure::Status(StatusFailure { status, .. }) => match status {

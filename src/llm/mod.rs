@@ -8,6 +8,7 @@
 mod attempt;
 mod breaker;
 mod dialect;
+mod embed;
 mod flight;
 mod hedge;
 pub mod json;
@@ -42,6 +43,7 @@ use crate::config::LlmConfig;
 use crate::error::{Code, Problem};
 use crate::model::Usage;
 
+pub use self::embed::{Embed, Embedded};
 pub use self::hedge::HedgeGroup;
 pub use self::ledger::CallRecord;
 pub use self::stats::Stats;
@@ -246,6 +248,10 @@ pub enum Purpose {
     Generation,
     /// Passages to vectors, while ingesting; yields to questions.
     Embedding,
+    /// A search or question to a vector.
+    Query,
+    /// A question's terms into another language.
+    Translation,
 }
 
 impl Purpose {
@@ -257,6 +263,8 @@ impl Purpose {
             Self::Rewrite => "rewrite",
             Self::Generation => "generation",
             Self::Embedding => "embedding",
+            Self::Query => "query",
+            Self::Translation => "translation",
         }
     }
 }

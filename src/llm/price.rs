@@ -12,6 +12,8 @@ const BUILT_IN: &[(&str, Price)] = &[
     ("claude-sonnet-4.5", Price { input_usd: 3.00, output_usd: 15.00 }),
     ("gemini-2.5-flash", Price { input_usd: 0.30, output_usd: 2.50 }),
     ("deepseek-v3.2", Price { input_usd: 0.28, output_usd: 0.42 }),
+    ("text-embedding-3-small", Price { input_usd: 0.02, output_usd: 0.0 }),
+    ("text-embedding-3-large", Price { input_usd: 0.13, output_usd: 0.0 }),
 ];
 
 /// The effective price table.

@@ -160,7 +160,7 @@ fn count(value: &Value) -> Option<u64> {
 }
 
 /// An error that came with status 200, as gateways in front of several upstreams send it.
-fn error_object(error: &Value) -> Failure {
+pub(super) fn error_object(error: &Value) -> Failure {
     let code = error_code(error);
     let number = error["code"]
         .as_u64()

@@ -3,6 +3,7 @@
 
 pub mod analyzer;
 pub mod tantivy;
+pub mod vectors;
 
 use std::sync::Arc;
 

@@ -1,8 +1,10 @@
 //! A stand-in for the upstream, for load tests, demonstrations and the tests of this program. [`server`] controls
-//! every byte, [`protocol`] knows the API's shapes, [`answers`] writes sensible text, [`faults`] breaks it, and
+//! every byte, [`protocol`] knows the API's shapes, [`answers`] writes sensible text, [`embeddings`] makes vectors,
+//! [`faults`] breaks it, and
 //! [`Simulator`] puts them together: latency, a rate limit, and faults at given rates, from a seed.
 
 pub mod answers;
+pub mod embeddings;
 pub mod faults;
 pub mod protocol;
 pub mod server;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
+use self::embeddings::EmbeddingRequest;
 use self::faults::Fault;
 use self::protocol::ChatRequest;
 use self::server::{Counts, Reply, Request, Server};
@@ -62,15 +65,19 @@ impl Simulator {
         let dice = Mutex::new(fastrand::Rng::with_seed(options.seed));
         let bucket = options.rpm.map(|rpm| Mutex::new(Bucket::new(rpm)));
         let handler = move |request: Request| {
-            let Some(chat) = ChatRequest::read(&request.body).filter(|_| request.path.ends_with("/chat/completions"))
-            else {
+            let embedding = EmbeddingRequest::read(&request.body).filter(|_| request.path.ends_with("/embeddings"));
+            let chat = ChatRequest::read(&request.body).filter(|_| request.path.ends_with("/chat/completions"));
+            let Some(chat) = chat.or(embedding.as_ref().map(EmbeddingRequest::as_chat)) else {
                 return other(&request);
             };
             let mut dice = dice.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(wait) = bucket.as_ref().and_then(|b| b.lock().unwrap_or_else(PoisonError::into_inner).take()) {
                 return rate_limited(wait);
             }
-            let mut reply = answer(&chat, options.token_pause);
+            let mut reply = match &embedding {
+                Some(embedding) => embeddings::answer(embedding),
+                None => answer(&chat, options.token_pause),
+            };
             reply.delay = (options.latency + options.jitter.mul_f64(2.0 * dice.f64())).saturating_sub(options.jitter);
             let mut roll = dice.f64();
             for &(fault, rate) in &options.faults {
@@ -114,7 +121,7 @@ pub fn other(request: &Request) -> Reply {
         let models = ["deepseek-v3.2", "gpt-4.1", "gemini-2.5-flash", "claude-sonnet-4.5"].map(model);
         return protocol::json_reply(200, &json!({"object": "list", "data": models}));
     }
-    if request.path.ends_with("/chat/completions") {
+    if request.path.ends_with("/chat/completions") || request.path.ends_with("/embeddings") {
         return protocol::error_reply(400, "invalid_request_error");
     }
     protocol::error_reply(404, "not_found_error")

@@ -8,6 +8,7 @@ mod sqlite;
 mod summaries;
 mod texts;
 mod usage;
+mod vectors;
 
 use async_trait::async_trait;
 
@@ -20,13 +21,16 @@ pub use sqlite::SqliteStore;
 pub use summaries::SummaryStore;
 pub use texts::{KnownDocument, TextStore};
 pub use usage::{DailyUsage, StoredCall, UsageStore};
+pub use vectors::{PassageText, Space, TextHash, Vector, VectorStore};
 
 use crate::error::{Code, Problem};
 use crate::model::DocumentId;
 
 /// The ground state. What a method has acknowledged survives a crash.
 #[async_trait]
-pub trait Store: DocumentStore + TextStore + ChangeLog + QuestionStore + SummaryStore + UsageStore {
+pub trait Store:
+    DocumentStore + TextStore + ChangeLog + QuestionStore + SummaryStore + UsageStore + VectorStore
+{
     /// Whether the store can be read and written.
     async fn check(&self) -> Result<(), StoreError>;
 }

@@ -12,6 +12,7 @@ mod documents;
 mod errors;
 mod extract;
 mod formats;
+mod hybrid;
 mod injection;
 mod questions;
 mod readme;

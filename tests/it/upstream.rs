@@ -7,8 +7,10 @@ use std::time::Duration;
 use dokkai::config::LlmConfig;
 use dokkai::error::Code;
 use dokkai::llm::{
-    Call, CallFailed, CallRecord, Completion, HedgeGroup, JsonCompletion, Llm, LlmError, Message, Purpose, Role, json,
+    Call, CallFailed, CallRecord, Completion, Embed, HedgeGroup, JsonCompletion, Llm, LlmError, Message, Purpose, Role,
+    json,
 };
+use dokkai::simulate::embeddings::EmbeddingRequest;
 use dokkai::simulate::faults::Fault;
 use dokkai::simulate::{Options, Simulator};
 use serde_json::Value;
@@ -488,4 +490,56 @@ async fn a_tenth_of_faults_of_every_kind_loses_nothing() {
     let lost: Vec<CallFailed> = results.into_iter().filter_map(Result::err).collect();
     assert!(lost.is_empty(), "{lost:?}");
     assert!(upstream.counts().requests() > 300, "no fault struck");
+}
+
+fn embed(texts: &[&str]) -> Embed {
+    Embed {
+        purpose: Purpose::Query,
+        model: "text-embedding-3-small".to_owned(),
+        texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+        input_type: None,
+        deadline: Instant::now() + Duration::from_secs(5),
+        flow: Uuid::nil(),
+    }
+}
+
+#[tokio::test]
+async fn vectors_come_in_the_order_of_their_texts_and_are_counted() {
+    let fake = FakeLlm::start().await;
+    let mut client = client_of(&fake);
+    let embedded = client.llm.embed(embed(&["水道料金", "battery"])).await.unwrap();
+    assert_eq!(embedded.vectors, ["水道料金", "battery"].map(dokkai::simulate::embeddings::vector));
+    let record = client.ledger.recv().await.unwrap();
+    assert_eq!((record.purpose, record.outcome, record.estimated), (Purpose::Query, "ok", false));
+    assert!(record.prompt_tokens > 0 && record.cost_usd > 0.0, "{record:?}");
+    assert_eq!(fake.requests()[0].path, "/v1/embeddings");
+}
+
+#[tokio::test]
+async fn vectors_come_although_the_upstream_fails_in_every_known_way() {
+    for &fault in Fault::ALL {
+        let fake = FakeLlm::start().await;
+        let good = dokkai::simulate::embeddings::answer(&EmbeddingRequest {
+            texts: vec!["x".to_owned()],
+            ..EmbeddingRequest::default()
+        });
+        let broken = fault.strike(&EmbeddingRequest::default().as_chat(), good);
+        fake.when().then([Answer::reply_as(broken)]);
+        let mut client = client_of(&fake);
+        let embedded = client.llm.embed(embed(&["x"])).await;
+        assert!(embedded.is_ok(), "{}: {embedded:?}", fault.as_str());
+        assert_eq!(client.ledger.recv().await.unwrap().outcome, "ok");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_knows_no_base64_is_asked_for_numbers_from_then_on() {
+    let fake = FakeLlm::start().await;
+    fake.when().then([Answer::status(400, &[], r#"{"detail":"encoding_format is unknown"}"#)]);
+    let client = client_of(&fake);
+    for _ in 0..2 {
+        client.llm.embed(embed(&["x"])).await.unwrap();
+    }
+    let asked: Vec<bool> = fake.bodies().iter().map(|body| body["encoding_format"].is_null()).collect();
+    assert_eq!(asked, [false, true, true]);
 }

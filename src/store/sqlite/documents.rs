@@ -6,6 +6,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::texts::insert_passages;
+use super::vectors::forget_vectors;
 use super::{SqliteStore, corrupt, from_i64, from_json, from_ms, now_ms, to_i64, to_json};
 use crate::error::{Code, Problem};
 use crate::model::{Document, DocumentId, DocumentStatus, StandingAnalysis};
@@ -231,6 +232,7 @@ impl DocumentStore for SqliteStore {
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    forget_vectors(&mut *tx, id).await?;
                     let deleted =
                         sqlx::query("DELETE FROM documents WHERE id = ?").bind(id.0).execute(&mut *tx).await?;
                     if deleted.rows_affected() == 0 {

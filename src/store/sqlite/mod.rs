@@ -10,6 +10,7 @@ mod questions;
 mod summaries;
 mod texts;
 mod usage;
+mod vectors;
 mod writer;
 
 use std::path::Path;

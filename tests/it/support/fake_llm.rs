@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dokkai::simulate::embeddings::{self, EmbeddingRequest};
 use dokkai::simulate::protocol::{self, ChatRequest};
 use dokkai::simulate::server::{Body, Ending, Reply, Request, Server};
 use serde_json::Value;
@@ -43,6 +44,7 @@ enum Kind {
     Tokens(Vec<String>, Duration),
     Refusal,
     Status(u16, Vec<(String, String)>, String),
+    Whole(Box<Reply>),
 }
 
 impl Answer {
@@ -87,6 +89,11 @@ impl Answer {
         Self::status(200, &[("content-type", "application/json")], body)
     }
 
+    /// Any reply, as it stands.
+    pub(crate) fn reply_as(reply: Reply) -> Self {
+        Self { ending: reply.ending, ..Self::new(Kind::Whole(Box::new(reply))) }
+    }
+
     /// Nothing, until the client leaves.
     pub(crate) fn silence() -> Self {
         Self { ending: Ending::Silence, ..Self::sensible() }
@@ -112,8 +119,9 @@ impl Answer {
         Self { ending: Ending::StallAfter(bytes), ..self }
     }
 
-    fn reply(&self, request: &ChatRequest) -> Reply {
+    fn reply(&self, request: &ChatRequest, embedding: Option<&EmbeddingRequest>) -> Reply {
         let mut reply = match &self.kind {
+            Kind::Sensible if let Some(embedding) = embedding => embeddings::answer(embedding),
             Kind::Sensible => dokkai::simulate::answer(request, Duration::ZERO),
             Kind::Text(text) if request.stream => protocol::streamed(request, &[text], Duration::ZERO),
             Kind::Text(text) => protocol::whole(request, text),
@@ -126,6 +134,7 @@ impl Answer {
                 }
             }
             Kind::Refusal => protocol::refusal(request),
+            Kind::Whole(reply) => Reply::clone(reply),
             Kind::Status(status, headers, body) => Reply {
                 delay: Duration::ZERO,
                 status: *status,
@@ -230,7 +239,9 @@ impl FakeLlm {
 }
 
 fn answer(script: &Mutex<Script>, request: Request) -> Reply {
-    let Some(chat) = ChatRequest::read(&request.body).filter(|_| request.path.ends_with("/chat/completions")) else {
+    let embedding = EmbeddingRequest::read(&request.body).filter(|_| request.path.ends_with("/embeddings"));
+    let chat = ChatRequest::read(&request.body).filter(|_| request.path.ends_with("/chat/completions"));
+    let Some(chat) = chat.or(embedding.as_ref().map(EmbeddingRequest::as_chat)) else {
         return dokkai::simulate::other(&request);
     };
     let mut script = script.lock().unwrap();
@@ -242,8 +253,8 @@ fn answer(script: &Mutex<Script>, request: Request) -> Reply {
             && rule.prompt.as_ref().is_none_or(|text| prompt.contains(text.as_str()))
     });
     match rule {
-        Some(rule) if rule.endless => rule.replies[0].reply(&chat),
-        Some(rule) => rule.replies.remove(0).reply(&chat),
-        None => dokkai::simulate::answer(&chat, Duration::ZERO),
+        Some(rule) if rule.endless => rule.replies[0].reply(&chat, embedding.as_ref()),
+        Some(rule) => rule.replies.remove(0).reply(&chat, embedding.as_ref()),
+        None => Answer::sensible().reply(&chat, embedding.as_ref()),
     }
 }
