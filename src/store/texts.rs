@@ -16,7 +16,7 @@ pub struct KnownDocument {
     pub title: String,
     /// The named set that it belongs to.
     pub collection: String,
-    /// SHA-256 of its original, in hexadecimal.
+    /// SHA-256 of the original that its text is from, in hexadecimal.
     pub content_hash: String,
 }
 

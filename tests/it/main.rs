@@ -6,6 +6,7 @@
 mod answers;
 mod borders;
 mod commands;
+mod crashes;
 mod documents;
 mod errors;
 mod extract;
@@ -15,4 +16,5 @@ mod restart;
 mod search;
 mod store;
 mod support;
+mod upkeep;
 mod upstream;

@@ -19,7 +19,7 @@ use super::query::{Breadth, Question};
 use super::schema::{Fields, HIGH, LOW, ORDINAL};
 use super::statistics::{Level, Snapshot};
 use crate::model::{DocumentId, PassageId};
-use crate::search::{DocumentHit, PassageHit, SearchQuery};
+use crate::search::{DocumentHit, Holding, PassageHit, SearchQuery};
 
 /// Documents looked at closely, beyond those asked for.
 const SPARE_DOCUMENTS: usize = 20;
@@ -186,6 +186,23 @@ fn ranked(scored: HashMap<DocumentId, Scored>) -> Vec<DocumentHit> {
 
 fn best_first(a: f32, b: f32) -> Ordering {
     b.total_cmp(&a)
+}
+
+/// What a state of the index holds of each document.
+pub(super) fn holdings(searcher: &tantivy::Searcher) -> tantivy::Result<HashMap<DocumentId, Holding>> {
+    let mut holdings: HashMap<DocumentId, Holding> = HashMap::new();
+    for reader in searcher.segment_readers() {
+        let ids = Ids::of(reader)?;
+        let digests = reader.fast_fields().u64(super::schema::DIGEST)?;
+        for entry in reader.doc_ids_alive() {
+            let Some(document) = ids.document(entry) else { continue };
+            let holding = holdings.entry(document).or_default();
+            if ids.passage(entry).is_some() {
+                holding.add(digests.first(entry).unwrap_or_default());
+            }
+        }
+    }
+    Ok(holdings)
 }
 
 /// The ids of a segment's entries.

@@ -26,6 +26,8 @@ pub(crate) fn question(text: &str) -> QuestionRecord {
         collection: None,
         removed_marks: 0,
         error: None,
+        stale: false,
+        stale_documents: Vec::new(),
         created_at: OffsetDateTime::UNIX_EPOCH,
     }
 }
