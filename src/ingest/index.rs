@@ -76,6 +76,21 @@ pub async fn reindex(app: &App) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Ends when the index has followed the log as far as it goes now.
+///
+/// # Errors
+/// Where the store or the index cannot be read.
+pub async fn caught_up(app: &App) -> Result<(), Problem> {
+    let last = app.store.last_change().await?;
+    let mut changed = app.signals.settled.subscribe();
+    app.signals.changed.notify_one();
+    while app.search.applied().await? < last {
+        // The sender lives as long as the app.
+        let _ = changed.changed().await;
+    }
+    Ok(())
+}
+
 /// Takes the index that is built anew one batch on, if there is one. Returns whether there was.
 async fn rebuild_further(app: &App) -> Result<bool, Problem> {
     let Some(applied) = app.search.rebuilt_to().await? else { return Ok(false) };

@@ -19,7 +19,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use index::{index_changes, reindex};
+pub use index::{caught_up, index_changes, reindex};
 pub use spool::{Spool, Spooled};
 pub use upload::{About, Upload, collection_name, replace, settle, submit};
 

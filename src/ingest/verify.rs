@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::index::indexed;
+use super::index::{caught_up, indexed};
 use super::settle;
 use crate::app::App;
 use crate::error::Problem;
@@ -159,18 +159,6 @@ pub async fn repair(app: &App) -> Result<Report, Problem> {
     settle(app, &anew).await?;
     caught_up(app).await?;
     Ok(Report { repaired: found.findings, ..verify(app).await? })
-}
-
-/// Ends when the index has followed the log as far as it goes now.
-async fn caught_up(app: &App) -> Result<(), Problem> {
-    let last = app.store.last_change().await?;
-    let mut changed = app.signals.settled.subscribe();
-    app.signals.changed.notify_one();
-    while app.search.applied().await? < last {
-        // The sender lives as long as the app.
-        let _ = changed.changed().await;
-    }
-    Ok(())
 }
 
 impl Report {

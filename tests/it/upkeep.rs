@@ -111,13 +111,15 @@ async fn events_tell_each_state_and_go_on_where_they_stopped() {
 #[tokio::test]
 async fn a_large_original_comes_and_goes_in_parts() {
     let app = TestApp::start().await;
-    let large = "A line of a large file, with 日本語 in it.\n".repeat(200_000);
-    let documents = app.upload(&[("large.txt", large.as_bytes())]).await;
-    assert_eq!(documents[0]["status"], "ready", "{documents:?}");
-    let id = documents[0]["id"].as_str().unwrap();
-    let original = app.get(&format!("/api/documents/{id}/original")).await;
-    assert!(original.body == large, "{} bytes of {}", original.body.len(), large.len());
-    assert_eq!(app.upload(&[("again.txt", large.as_bytes())]).await[0]["duplicate"], true);
+    // Nothing to read in it, so that the way in and out is all that it takes.
+    let mut large = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR".to_vec();
+    large.resize_with(9_000_000, || fastrand::u8(..));
+    let documents = app.upload(&[("large.png", &large)]).await;
+    assert_eq!(documents[0]["error"]["code"], "unsupported_type", "{documents:?}");
+    let path = format!("/api/documents/{}/original", documents[0]["id"].as_str().unwrap());
+    let original = app.request(Method::GET, &path).send().await.unwrap().bytes().await.unwrap();
+    assert!(original == large, "{} bytes of {}", original.len(), large.len());
+    assert_eq!(app.upload(&[("again.png", &large)]).await[0]["duplicate"], true);
     assert_eq!(verify(&app, false).await["ok"], true);
     let left: Vec<_> = std::fs::read_dir(app.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| name.to_str().unwrap().starts_with("dokkai.") || name == "index"), "{left:?}");
@@ -149,6 +151,7 @@ fn sync_makes_the_collection_hold_what_the_folder_holds() {
     let docs = data.path().join("docs");
     std::fs::create_dir(&docs).unwrap();
     let write = |name: &str, text: &str| std::fs::write(docs.join(name), text).unwrap();
+    let _server = Process::serve(data.path(), &[]);
     let sync = |flags: &[&str]| {
         let output = run(data.path(), &[&["ingest", "--sync", docs.to_str().unwrap(), "--json"], flags].concat());
         assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -223,14 +226,28 @@ fn a_damaged_database_is_found_and_what_cannot_be_mended_is_said() {
     let text = "needle in a long text that fills several pages. ".repeat(2_000);
     std::fs::write(folder.path().join("a.txt"), &text).unwrap();
     assert_eq!(run(folder.path(), &["ingest", "a.txt"]).status.code(), Some(0));
-    let database = folder.path().join("dokkai.sqlite");
-    let mut bytes = std::fs::read(&database).unwrap();
-    // The original lies in pages of its own: a bit of it changes.
-    let at = bytes.windows(20).position(|window| window == &text.as_bytes()[..20]).unwrap();
-    bytes[at + 3] ^= 1;
-    std::fs::write(&database, &bytes).unwrap();
-    let output = run(folder.path(), &["verify", "--repair", "--json"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(!report["findings"].as_array().unwrap().is_empty(), "{report}");
+    let copy = folder.path().join("copy.sqlite");
+    assert_eq!(run(folder.path(), &["backup", copy.to_str().unwrap()]).status.code(), Some(0));
+    let whole = std::fs::read(&copy).unwrap();
+    let needle = &text.as_bytes()[..20];
+    let places: Vec<usize> = (0..whole.len() - 20).filter(|at| whole[*at..].starts_with(needle)).collect();
+    assert!(places.len() > 2, "original, text and passages");
+    let damaged = |places: &[usize]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = whole.clone();
+        places.iter().for_each(|at| bytes[at + 3] ^= 1);
+        std::fs::write(folder.path().join("dokkai.sqlite"), bytes).unwrap();
+        let output = run(folder.path(), &["verify", "--repair", "--json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let kinds = |field: &str| -> Vec<String> {
+            report[field].as_array().unwrap().iter().map(|f| f["kind"].as_str().unwrap().to_owned()).collect()
+        };
+        (output.status.code(), kinds("repaired"), kinds("findings"))
+    };
+    // The text comes first in the file: it is made anew from the original.
+    assert_eq!(damaged(&places[..1]), (Some(0), vec!["passages".to_owned()], vec![]));
+    // What is wrong with the original itself cannot be mended, and is said.
+    let (status, _, left) = damaged(&places);
+    assert_eq!(status, Some(1));
+    assert!(left.contains(&"original".to_owned()), "{left:?}");
 }

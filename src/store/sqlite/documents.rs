@@ -161,7 +161,8 @@ impl DocumentStore for SqliteStore {
                     overwrite_row(&mut *tx, id, &new).await?;
                     // The index may have taken up a replacement that never came to serve.
                     let superseded = drop_next_text(&mut *tx, id).await?;
-                    if superseded || document.collection != new.collection {
+                    let renamed = (&document.title, &document.collection) != (&new.title, &new.collection);
+                    if superseded || renamed {
                         log_change(&mut *tx, id).await?;
                     }
                     read_document(&mut *tx, id).await
