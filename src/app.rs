@@ -2,10 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
+
+use crate::feed::{DocumentEvent, Feed};
+use crate::model::Document;
 
 use crate::config::Config;
 use crate::error::Problem;
@@ -90,11 +93,28 @@ pub struct Signals {
     pub changed: Notify,
     /// The index followed the change log; the vectors may.
     pub indexed: Notify,
+    /// The last change that the index has committed and whose text serves.
+    pub searchable: AtomicU64,
     /// Some document's status may have changed; the number only makes each change distinct.
     pub settled: watch::Sender<u64>,
+    /// Each change of a document's state, for those who follow.
+    pub feed: Feed,
 }
 
 impl Signals {
+    /// A document is in a new state.
+    pub fn document_changed(&self, document: &Document) {
+        self.feed.push(DocumentEvent::of(document));
+        self.documents_changed();
+    }
+
+    /// A document is gone, and the index has to learn it.
+    pub fn document_deleted(&self, document: &Document) {
+        self.feed.push(DocumentEvent::deleted(document));
+        self.changed.notify_one();
+        self.documents_changed();
+    }
+
     /// Tells those who wait for documents to look again.
     pub fn documents_changed(&self) {
         self.settled.send_modify(|count| *count += 1);

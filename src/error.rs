@@ -101,6 +101,8 @@ codes! {
     Interrupted = "interrupted",
     /// The store cannot be read or written.
     StoreUnavailable = "store_unavailable",
+    /// The server's disk is full.
+    StorageFull = "storage_full",
     /// The index cannot be read or written.
     SearchUnavailable = "search_unavailable",
     /// A fault of the server itself.

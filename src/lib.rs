@@ -18,8 +18,8 @@
 //! - [`server`]: everything opened, recovered, served and stopped.
 //! - [`http`]: REST, SSE and the page.
 //! - [`ingest`] and [`answer`]: the two flows; strangers to each other.
-//! - [`app`]: the context that everything above is given; [`live`]: the questions that are running; [`readings`]: what
-//!   was read of documents lately.
+//! - [`app`]: the context that everything above is given; [`live`]: the questions that are running; [`feed`]: what
+//!   happens to documents; [`readings`]: what was read of them lately.
 //! - [`store`], [`search`] and [`llm`]: the adapters, strangers to each other. SQL, tantivy and upstream HTTP stay inside.
 //! - [`config`], [`model`], [`tokens`] and [`error`]: settings, plain data, token estimates and stable codes.
 //!
@@ -30,6 +30,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod feed;
 pub mod http;
 pub mod ingest;
 pub mod live;

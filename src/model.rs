@@ -66,6 +66,10 @@ id!(
     /// Names one question and its record.
     QuestionId
 );
+id!(
+    /// Names the bytes of one upload; a replaced document's new bytes have another.
+    ContentId
+);
 
 /// Names one passage: its document and its place among the document's passages, written `DOCUMENT.ORDINAL`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,6 +173,20 @@ words!(
 );
 
 words!(
+    /// How far a document is.
+    Progress {
+        /// Nobody works on it yet.
+        Waiting = "waiting",
+        /// Its text is being extracted.
+        Extracting = "extracting",
+        /// Its passages are being put into the index.
+        Indexing = "indexing",
+        /// Nothing more will happen by itself.
+        Done = "done",
+    }
+);
+
+words!(
     /// How a question ended, or that it has not.
     QuestionStatus {
         /// Still being answered.
@@ -245,6 +263,12 @@ pub struct Document {
     /// When its content, title or status last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+    /// SHA-256 of the original, in hexadecimal.
+    pub sha256: String,
+    /// How far it is.
+    pub progress: Progress,
+    /// What could not be read of a document whose rest could; or that an earlier content still serves.
+    pub warnings: Vec<String>,
 }
 
 /// A stretch of a document's extracted text, the unit of search. Offsets count Unicode scalar values.
@@ -493,6 +517,12 @@ pub struct QuestionRecord {
     pub feedback: Option<Feedback>,
     /// Why it failed.
     pub error: Option<Problem>,
+    /// Whether a cited document was deleted or replaced since; the quotes stay as they were.
+    #[serde(default)]
+    pub stale: bool,
+    /// Those documents.
+    #[serde(default)]
+    pub stale_documents: Vec<DocumentId>,
     /// When it was accepted.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

@@ -18,7 +18,7 @@ use crate::error::Problem;
 use crate::live::LiveQuestions;
 use crate::llm::{CallRecord, Llm};
 use crate::readings::Readings;
-use crate::search::tantivy::TantivySearch;
+use crate::search::generations::Generations;
 use crate::search::vectors::Vectors;
 use crate::store::{ChangeLog as _, SqliteStore, StoredCall};
 use crate::{answer, http, ingest};
@@ -96,7 +96,7 @@ pub async fn start(config: Config, worker_program: PathBuf) -> Result<Running, S
     let store = SqliteStore::open(&config.data_dir).await.map_err(Problem::from)?;
     let log = store.log_name().await.map_err(Problem::from)?;
     let index = config.data_dir.join("index");
-    let search = tokio::task::spawn_blocking(move || TantivySearch::open(&index, &log))
+    let search = tokio::task::spawn_blocking(move || Generations::open(&index, &log))
         .await
         .map_err(|error| StartError::Folder { folder: config.data_dir.clone(), reason: error.to_string() })?
         .map_err(Problem::from)?;

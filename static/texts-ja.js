@@ -216,6 +216,7 @@ export const ja = {
   "code.shutting_down": "サーバーが停止しようとしています。しばらくしてからもう一度お試しください。",
   "code.interrupted": "サーバーが停止したため中断されました。もう一度お試しください。",
   "code.store_unavailable": "保存領域を利用できません。サーバーのログを確認してください。",
+  "code.storage_full": "サーバーのディスクに空きがありません。空きを作ってから、もう一度お試しください。",
   "code.search_unavailable": "索引を利用できません。ログを確認するか、dokkai reindex を実行してください。",
   "code.internal": "サーバー内部で問題が起きました。サーバーのログを確認してください。",
 };

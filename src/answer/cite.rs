@@ -318,6 +318,7 @@ mod tests {
             title: "t".into(),
             collection: "default".into(),
             content_hash: "h".into(),
+            text_version: 0,
             dated: None,
             created_at: time::OffsetDateTime::UNIX_EPOCH,
         };

@@ -42,9 +42,10 @@ use crate::app::App;
 use crate::error::{Code, Problem};
 use crate::live::{Begun, EventLog, NotBegun};
 use crate::model::{
-    Analysis, AnalysisReplies, AnalysisStatus, Coverage, Event, Mode, QuestionId, QuestionRecord, QuestionStatus,
-    RetrievedDocument,
+    Analysis, AnalysisReplies, AnalysisStatus, Coverage, DocumentId, Event, Mode, QuestionId, QuestionRecord,
+    QuestionStatus, RetrievedDocument,
 };
+use crate::store::KnownDocument;
 
 /// Questions that may run at once; more are refused rather than queued until nobody waits for them any more.
 const MAX_RUNNING: usize = 1_000;
@@ -158,6 +159,7 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     work.log.push(Event::Retrieval(work.record.retrieved.clone()));
 
     let analysed = analyse(app, work, &retrieved).await?;
+    let analysed = still_there(app, work, &retrieved, analysed).await?;
     let sources = synthesise::sources(work.question(), &analysed);
     if sources.is_empty() {
         work.record.status = if work.record.analyses.iter().any(is_missing) {
@@ -224,6 +226,30 @@ async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved]) -> Result<
     models.dedup();
     record.models.analysis = models;
     analysed.sort_by(|a, b| b.analysis.relevance_score.total_cmp(&a.analysis.relevance_score));
+    Ok(analysed)
+}
+
+/// Leaves out documents that were deleted or replaced since they were retrieved: nothing of theirs may be cited.
+async fn still_there(
+    app: &App,
+    work: &mut Work,
+    retrieved: &[Retrieved],
+    mut analysed: Vec<Analysed>,
+) -> Result<Vec<Analysed>, Problem> {
+    let ids: Vec<DocumentId> = retrieved.iter().map(|one| one.document.id).collect();
+    let known = app.store.known_documents(&ids).await?;
+    let is_there = |id: DocumentId| {
+        let hash = |one: &&KnownDocument| (one.id == id).then(|| one.content_hash.clone());
+        let read = retrieved.iter().map(|one| &one.document).find_map(|one| hash(&one));
+        known.iter().find_map(|one| hash(&one)) == read
+    };
+    for analysis in work.record.analyses.iter_mut().filter(|analysis| !is_there(analysis.document_id)) {
+        let problem = Problem::new(Code::DocumentNotFound, "deleted or replaced while the question was answered");
+        analysis.status = AnalysisStatus::Failed;
+        analysis.error = Some(problem);
+        analysis.evidence.clear();
+    }
+    analysed.retain(|one| is_there(one.analysis.document_id));
     Ok(analysed)
 }
 

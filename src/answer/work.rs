@@ -204,6 +204,8 @@ pub(super) fn blank(app: &App, question: String, settings: RunSettings) -> Quest
         settings,
         feedback: None,
         error: None,
+        stale: false,
+        stale_documents: Vec::new(),
         created_at: now_ms(),
     }
 }

@@ -1,25 +1,36 @@
 //! `dokkai ingest`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command};
-use futures_util::{StreamExt as _, stream};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use super::client::Client;
 use super::session::Session;
-use super::{CliError, collection_flag, json_flag, server_flag, start_logs};
+use super::{CliError, collection_flag, json_flag, server_flag, start_logs, sync};
 use crate::config::Config;
 
-/// Uploads under way at once.
-const UPLOADS: usize = 8;
+/// Requests under way at once.
+const UPLOADS: usize = 4;
 
-/// Between looks at how far the server is.
-const POLL: Duration = Duration::from_millis(150);
+/// Files and bytes of one request at the most; a larger file goes alone.
+const BATCH_FILES: usize = 32;
+const BATCH_BYTES: u64 = 8 << 20;
+
+/// After so long without an event the server is asked how far it is.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Between looks at what events told.
+const FLOCK: Duration = Duration::from_millis(50);
 
 /// Documents that a look at the list asks for at once.
 const PAGE: &str = "500";
@@ -46,6 +57,19 @@ pub(super) fn command() -> Command {
                 .value_parser(clap::value_parser!(PathBuf)),
         )
         .arg(collection_flag("Put the documents into this collection"))
+        .arg(
+            Arg::new("sync")
+                .long("sync")
+                .action(ArgAction::SetTrue)
+                .help("Make the collection hold exactly what the one folder PATH holds: new, changed, moved and gone"),
+        )
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .requires("sync")
+                .help("Only say what --sync would do"),
+        )
         .arg(json_flag())
         .arg(server_flag())
 }
@@ -55,6 +79,11 @@ pub(super) async fn run(matches: &ArgMatches, config: Config) -> Result<(), CliE
     let paths: Vec<PathBuf> = matches.get_many("paths").into_iter().flatten().cloned().collect();
     let session = Session::open(matches, config).await?;
     let collection = matches.get_one::<String>("collection").map(String::as_str);
+    if matches.get_flag("sync") {
+        let done = sync::run(&session.client, &paths, collection, matches).await;
+        session.close().await;
+        return done;
+    }
     let outcomes = ingest(&session.client, &paths, collection).await;
     session.close().await;
     let outcomes = outcomes?;
@@ -67,7 +96,11 @@ pub(super) async fn run(matches: &ArgMatches, config: Config) -> Result<(), CliE
 }
 
 impl Outcome {
-    fn failed(&self) -> bool {
+    fn is_pending(&self) -> bool {
+        self.status == "queued" || self.status == "processing"
+    }
+
+    pub(super) fn failed(&self) -> bool {
         self.status == "failed"
     }
 
@@ -84,64 +117,217 @@ pub(super) async fn ingest(
 ) -> Result<Vec<Outcome>, CliError> {
     let files = files(paths)?;
     let bar = bar(files.len());
-    let mut outcomes: Vec<Outcome> = stream::iter(files)
-        .map(|path| async {
-            let outcome = upload(client, path, collection).await;
-            bar.inc(1);
-            outcome
-        })
-        .buffered(UPLOADS)
-        .collect::<Vec<_>>()
-        .await
-        .into_iter()
-        .collect::<Result<_, _>>()?;
-    wait(client, &mut outcomes, &bar).await?;
+    let follower = Follower::start(client).await?;
+    let mut outcomes = send(client, &files, collection, &bar).await?;
+    wait(client, &follower, &mut outcomes, &bar).await?;
     bar.finish_and_clear();
     Ok(outcomes)
 }
 
-/// A file that is refused is an outcome; a server that cannot be talked to ends the command.
-async fn upload(client: &Client, path: PathBuf, collection: Option<&str>) -> Result<Outcome, CliError> {
-    let failed = |path, code: &str, message: &str| Outcome {
-        path,
-        id: None,
-        title: String::new(),
-        status: "failed".to_owned(),
-        duplicate: false,
-        error: Some(json!({"code": code, "message": message})),
-    };
-    match client.upload(&path, collection).await {
-        Ok(reply) => Ok(Outcome {
-            path,
-            id: reply["id"].as_str().map(str::to_owned),
-            title: reply["title"].as_str().unwrap_or_default().to_owned(),
-            status: reply["status"].as_str().unwrap_or_default().to_owned(),
-            duplicate: reply["duplicate"].as_bool().unwrap_or_default(),
-            error: Some(reply["error"].clone()).filter(|error| !error.is_null()),
-        }),
-        Err(CliError::Refused { code, message, status }) if status < 500 && status != 401 && status != 403 => {
-            Ok(failed(path, &code, &message))
+/// Uploads files, several small ones in one request and several requests at once. In their order.
+pub(super) async fn send(
+    client: &Client,
+    files: &[PathBuf],
+    collection: Option<&str>,
+    bar: &ProgressBar,
+) -> Result<Vec<Outcome>, CliError> {
+    let sent: Vec<Vec<Outcome>> = stream::iter(batches(files))
+        .map(|batch| async move {
+            let outcomes = upload(client, batch, collection).await;
+            bar.inc(batch.len() as u64);
+            outcomes
+        })
+        .buffered(UPLOADS)
+        .try_collect()
+        .await?;
+    Ok(sent.into_iter().flatten().collect())
+}
+
+/// Cuts a list of files into stretches of not too many files and bytes.
+fn batches(files: &[PathBuf]) -> Vec<&[PathBuf]> {
+    let (mut batches, mut begin, mut bytes) = (Vec::new(), 0, 0);
+    for (place, file) in files.iter().enumerate() {
+        let size = file.metadata().map_or(0, |metadata| metadata.len());
+        if place > begin && (place - begin == BATCH_FILES || bytes + size > BATCH_BYTES) {
+            batches.push(&files[begin..place]);
+            (begin, bytes) = (place, 0);
         }
-        Err(CliError::Io(error)) => Ok(failed(path, "unreadable_file", &error.to_string())),
-        Err(other) => Err(other),
+        bytes += size;
+    }
+    batches.push(&files[begin..]);
+    batches.retain(|batch| !batch.is_empty());
+    batches
+}
+
+/// Sends what the server does not have yet. A file that is refused is an outcome; a server that cannot be talked to
+/// ends the command.
+async fn upload(client: &Client, batch: &[PathBuf], collection: Option<&str>) -> Result<Vec<Outcome>, CliError> {
+    let hashes = stream::iter(batch).then(|path| hash(path.clone())).collect::<Vec<_>>().await;
+    let known = lookup(client, &hashes, collection).await?;
+    let known_of = |place: usize| hashes[place].as_ref().and_then(|hash| known.get(hash));
+    let unknown: Vec<PathBuf> = batch
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| known_of(*place).is_none())
+        .map(|(_, path)| path.clone())
+        .collect();
+    let mut sent = match client.upload(&unknown, collection).await {
+        Ok(replies) if !unknown.is_empty() => {
+            unknown.iter().zip(&replies).map(|(path, reply)| Outcome::of(path, reply, false)).collect()
+        }
+        // One file may be what the request failed at.
+        Err(CliError::Refused { .. } | CliError::Io(_)) if unknown.len() > 1 => {
+            stream::iter(&unknown).then(|path| upload_one(client, path, collection)).try_collect().await?
+        }
+        _ if unknown.is_empty() => Vec::new(),
+        _ => vec![upload_one(client, &unknown[0], collection).await?],
+    }
+    .into_iter();
+    let outcomes = batch.iter().enumerate().filter_map(|(place, path)| match known_of(place) {
+        Some(document) => Some(Outcome::of(path, document, true)),
+        None => sent.next(),
+    });
+    Ok(outcomes.collect())
+}
+
+async fn upload_one(client: &Client, path: &Path, collection: Option<&str>) -> Result<Outcome, CliError> {
+    match client.upload(&[path.to_owned()], collection).await {
+        Ok(replies) => Ok(Outcome::of(path, &replies[0], false)),
+        Err(error) => Outcome::of_error(path, error),
     }
 }
 
-/// Waits until the server has nothing queued or in work, then learns what became of each document.
-async fn wait(client: &Client, outcomes: &mut [Outcome], bar: &ProgressBar) -> Result<(), CliError> {
-    bar.set_position(0);
-    bar.set_message("indexing");
-    loop {
-        let mut left = 0;
-        for status in ["queued", "processing"] {
-            let list: Value = client.get("/api/documents", &[("status", status), ("limit", "1")]).await?;
-            left += list["total"].as_u64().unwrap_or_default();
+impl Outcome {
+    /// What the server says of a file's document.
+    pub(super) fn of(path: &Path, document: &Value, duplicate: bool) -> Self {
+        Self {
+            path: path.to_owned(),
+            id: document["id"].as_str().map(str::to_owned),
+            title: document["title"].as_str().unwrap_or_default().to_owned(),
+            status: document["status"].as_str().unwrap_or_default().to_owned(),
+            duplicate: duplicate || document["duplicate"].as_bool().unwrap_or_default(),
+            error: Some(document["error"].clone()).filter(|error| !error.is_null()),
         }
-        bar.set_position((outcomes.len() as u64).saturating_sub(left));
-        if left == 0 {
+    }
+
+    /// A file that was refused or cannot be read; anything else goes on as an error.
+    pub(super) fn of_error(path: &Path, error: CliError) -> Result<Self, CliError> {
+        let error = if let CliError::Io(error) = &error {
+            json!({"code": "unreadable_file", "message": error.to_string()})
+        } else if let CliError::Refused { code, message, status: 400 | 402 | 404..500 } = &error {
+            json!({"code": code, "message": message})
+        } else {
+            return Err(error);
+        };
+        Ok(Self::of(path, &json!({"status": "failed", "error": error}), false))
+    }
+}
+
+/// The SHA-256 of a file, in hexadecimal; none where it cannot be read.
+pub(super) async fn hash(path: PathBuf) -> Option<String> {
+    let hashed = tokio::task::spawn_blocking(move || {
+        let (mut file, mut hash) = (std::fs::File::open(path)?, Sha256::new());
+        let mut piece = vec![0; 128 * 1024];
+        loop {
+            match std::io::Read::read(&mut file, &mut piece)? {
+                0 => break,
+                read => hash.update(&piece[..read]),
+            }
+        }
+        Ok::<_, std::io::Error>(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    });
+    hashed.await.ok()?.ok()
+}
+
+/// Which of these contents the server has, by their hashes.
+async fn lookup(
+    client: &Client,
+    hashes: &[Option<String>],
+    collection: Option<&str>,
+) -> Result<HashMap<String, Value>, CliError> {
+    let body = json!({"hashes": hashes.iter().flatten().collect::<Vec<_>>(), "collection": collection});
+    let mut known: Value = match client.post("/api/documents/lookup", &body).await {
+        Ok(known) => known,
+        // A server of an earlier version has no such route; it finds duplicates all the same.
+        Err(CliError::Refused { status: 404 | 405, .. }) => return Ok(HashMap::new()),
+        Err(error) => return Err(error),
+    };
+    let Value::Array(documents) = known["documents"].take() else { return Ok(HashMap::new()) };
+    let by_hash =
+        documents.into_iter().filter_map(|document| Some((document["sha256"].as_str()?.to_owned(), document)));
+    Ok(by_hash.collect())
+}
+
+/// Knows which documents the server is done with, by its events.
+pub(super) struct Follower {
+    settled: Arc<Mutex<HashSet<String>>>,
+    changed: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Follower {
+    /// Follows from now on.
+    pub(super) async fn start(client: &Client) -> Result<Self, CliError> {
+        let mut events = client.document_events().await?;
+        let (settled, changed) = (Arc::<Mutex<HashSet<String>>>::default(), Arc::<Notify>::default());
+        let (set, wake) = (Arc::clone(&settled), Arc::clone(&changed));
+        let task = tokio::spawn(async move {
+            while let Some(Ok(event)) = events.next().await {
+                let status = event.data["status"].as_str().unwrap_or_default();
+                let Some(id) = event.data["id"].as_str() else { continue };
+                let mut settled = set.lock().unwrap_or_else(PoisonError::into_inner);
+                if matches!(status, "ready" | "failed" | "deleted") {
+                    settled.insert(id.to_owned());
+                } else {
+                    settled.remove(id);
+                }
+                wake.notify_one();
+            }
+        });
+        Ok(Self { settled, changed, task })
+    }
+
+    fn is_settled(&self, id: &str) -> bool {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Waits until the server is done with each document, then learns what became of it.
+pub(super) async fn wait(
+    client: &Client,
+    follower: &Follower,
+    outcomes: &mut [Outcome],
+    bar: &ProgressBar,
+) -> Result<(), CliError> {
+    bar.set_message("indexing");
+    let mut pending: Vec<String> =
+        outcomes.iter().filter(|one| one.is_pending()).filter_map(|one| one.id.clone()).collect();
+    loop {
+        pending.retain(|id| !follower.is_settled(id));
+        bar.set_position((outcomes.len() - pending.len()) as u64);
+        if pending.is_empty() {
             break;
         }
-        tokio::time::sleep(POLL).await;
+        // Events may have been missed: silence is a reason to ask.
+        if tokio::time::timeout(SILENCE, follower.changed.notified()).await.is_err() {
+            let mut left = 0;
+            for status in ["queued", "processing"] {
+                let list: Value = client.get("/api/documents", &[("status", status), ("limit", "1")]).await?;
+                left += list["total"].as_u64().unwrap_or_default();
+            }
+            if left == 0 {
+                break;
+            }
+        } else {
+            // Events come in flocks, and each look costs a walk over all that is pending.
+            tokio::time::sleep(FLOCK).await;
+        }
     }
     learn(client, outcomes).await
 }
@@ -176,7 +362,7 @@ async fn learn(client: &Client, outcomes: &mut [Outcome]) -> Result<(), CliError
 }
 
 /// All files below the paths, sorted, hidden ones left out unless named.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     let mut files = Vec::new();
     for path in paths {
         if !path.exists() {
@@ -196,7 +382,7 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     Ok(files)
 }
 
-fn bar(files: usize) -> ProgressBar {
+pub(super) fn bar(files: usize) -> ProgressBar {
     let target =
         if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(files as u64), target);
@@ -214,7 +400,7 @@ pub(super) fn report_failures(outcomes: &[Outcome]) {
     }
 }
 
-fn report(outcomes: &[Outcome]) {
+pub(super) fn report(outcomes: &[Outcome]) {
     let count = |test: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| test(outcome)).count();
     let (failed, duplicates) = (count(Outcome::failed), count(|outcome| outcome.duplicate));
     println!("{} ready, {failed} failed, {duplicates} of them known before", outcomes.len() - failed);

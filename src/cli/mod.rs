@@ -2,15 +2,19 @@
 //! the one named by `--server`, or one that they start for themselves on loopback for as long as they run.
 
 mod ask;
+mod backup;
 mod bench;
 mod client;
 mod config;
 mod eval;
 mod ingest;
+mod reindex;
 mod search;
 mod serve;
 mod session;
 mod simulate;
+mod sync;
+mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -90,6 +94,9 @@ async fn run(matches: &ArgMatches, config: Config, values: Values) -> Result<(),
         Some(("search", matches)) => search::run(matches, config).await,
         Some(("ask", matches)) => ask::run(matches, config).await,
         Some(("eval", matches)) => eval::run(matches, config).await,
+        Some(("verify", matches)) => verify::run(matches, config).await,
+        Some(("reindex", matches)) => reindex::run(matches, config).await,
+        Some(("backup", matches)) => backup::run(matches, config).await,
         Some(("config", matches)) => config::run(matches, &values),
         Some(("simulate", matches)) => simulate::run(matches, &config).await,
         Some(("bench", matches)) => bench::run(matches, &config).await,
@@ -109,6 +116,9 @@ pub fn command() -> Command {
         .subcommand(search::command())
         .subcommand(ask::command())
         .subcommand(eval::command())
+        .subcommand(verify::command())
+        .subcommand(reindex::command())
+        .subcommand(backup::command())
         .subcommand(config::command())
         .subcommand(simulate::command())
         .subcommand(bench::command())

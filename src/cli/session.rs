@@ -6,7 +6,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::CliError;
 use super::client::Client;
 use crate::config::{ApiKey, Config};
-use crate::server::{self, Running};
+use crate::ingest;
+use crate::server::{self, Running, StartError};
 
 /// A client, and the server behind it where the command started it.
 pub(super) struct Session {
@@ -35,6 +36,8 @@ impl Session {
         let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let config = Config { listen, api_keys: vec![key], ..config };
         let own = server::start(config, std::env::current_exe()?).await?;
+        // The index may have to be built first: after a restore, or by a new version.
+        ingest::caught_up(&own.app).await.map_err(StartError::from)?;
         let client = Client::new(&format!("http://{}", own.address), Some(secret))?;
         Ok(Self { client, own: Some(own) })
     }

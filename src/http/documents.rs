@@ -1,13 +1,17 @@
 //! `/api/documents`: upload, list, read, change, delete.
 
 mod body;
+mod events;
 
+use actix_web::body::SizedStream;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::{Data, Json, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use self::body::Received;
+pub(super) use self::events::events;
 use super::error::ApiError;
 use super::questions::{next_cursor, page};
 use crate::app::App;
@@ -15,6 +19,9 @@ use crate::error::{Code, Problem, check_length};
 use crate::ingest;
 use crate::model::{Document, DocumentId, DocumentStatus, Metadata};
 use crate::store::{DocumentFilter, DocumentPatch, Page, StoreError};
+
+/// Files of one request that are stored at once.
+const AT_ONCE: usize = 64;
 
 /// What became of one uploaded file.
 #[derive(Serialize)]
@@ -44,26 +51,12 @@ pub(super) async fn add(
     params: Query<AddParams>,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let mut documents = Vec::new();
-    let mut refused = Vec::new();
-    for received in body::receive(&app.config, &request, payload).await? {
-        let title = received.shown_title();
-        let added = match received {
-            Received::File(file) => match file.upload().await {
-                Ok(upload) => ingest::submit(&app, upload).await,
-                Err(problem) => Err(problem),
-            },
-            Received::Refused { problem, .. } => Err(problem),
-        };
-        documents.push(match added {
-            Ok(added) => outcome(added.document, added.duplicate),
-            Err(problem) => {
-                refused.push(problem.clone());
-                let status = DocumentStatus::Failed;
-                Outcome { id: None, title, status, duplicate: false, error: Some(problem) }
-            }
-        });
-    }
+    let received = body::receive(&app.config, &request, payload).await?;
+    // Several at once share the wait for the disk. In the order sent.
+    let outcomes = stream::iter(received).map(|received| take(&app, received)).buffered(AT_ONCE);
+    let taken: Vec<(Outcome, Option<Problem>)> = outcomes.collect().await;
+    let (mut documents, refused): (Vec<Outcome>, Vec<Option<Problem>>) = taken.into_iter().unzip();
+    let refused: Vec<Problem> = refused.into_iter().flatten().collect();
     if let (true, Some(first)) = (refused.len() == documents.len(), refused.into_iter().next()) {
         return Err(first.into());
     }
@@ -87,6 +80,22 @@ pub(super) async fn add(
         };
     }
     Ok(HttpResponse::Ok().json(Outcomes { documents }))
+}
+
+/// Submits one file; with the problem where it was refused.
+async fn take(app: &App, received: Received) -> (Outcome, Option<Problem>) {
+    let title = received.shown_title();
+    let added = match received {
+        Received::File(upload) => ingest::submit(app, *upload).await,
+        Received::Refused { problem, .. } => Err(problem),
+    };
+    match added {
+        Ok(added) => (outcome(added.document, added.duplicate), None),
+        Err(problem) => {
+            let status = DocumentStatus::Failed;
+            (Outcome { id: None, title, status, duplicate: false, error: Some(problem.clone()) }, Some(problem))
+        }
+    }
 }
 
 fn outcome(document: Document, duplicate: bool) -> Outcome {
@@ -140,15 +149,35 @@ pub(super) async fn text(app: Data<App>, id: Path<DocumentId>) -> Result<HttpRes
 
 /// The original is somebody's file: it is offered for download and never run as part of the page.
 pub(super) async fn original(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
-    let document = app.store.document(*id).await?;
-    let (bytes, name) = app.store.original(*id).await?;
-    let name = name.unwrap_or_else(|| format!("{id}.txt"));
-    Ok(HttpResponse::Ok()
-        .content_type(document.media_type)
+    let original = app.store.original(*id).await?;
+    let name = original.file_name.unwrap_or_else(|| format!("{id}.txt"));
+    let first = app.store.part(original.content, 0).await?.ok_or(StoreError::DocumentNotFound)?;
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type(original.media_type)
         .insert_header((CONTENT_DISPOSITION, disposition(&name)))
         .insert_header((CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(bytes))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    if first.len() as u64 == original.bytes {
+        return Ok(response.body(first));
+    }
+    // A cut connection tells the client that the content was replaced or deleted meanwhile.
+    let (content, bytes) = (original.content, original.bytes);
+    let parts = stream::try_unfold((app, Some(first), 0_u32, 0_u64), move |(app, part, ordinal, sent)| async move {
+        let part = match part {
+            Some(part) => Some(part),
+            None => app.store.part(content, ordinal).await.map_err(std::io::Error::other)?,
+        };
+        match part {
+            Some(part) => {
+                let sent = sent + part.len() as u64;
+                Ok(Some((part, (app, None, ordinal + 1, sent))))
+            }
+            None if sent == bytes => Ok(None),
+            None => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof)),
+        }
+    });
+    Ok(response.body(SizedStream::new(bytes, Box::pin(parts))))
 }
 
 /// RFC 6266: the name in UTF-8, percent-encoded.
@@ -175,14 +204,15 @@ pub(super) async fn replace(
     let (Some(Received::File(file)), true) = (received.pop(), received.is_empty()) else {
         return Err(Problem::new(Code::InvalidRequest, "send exactly one file to replace a document").into());
     };
-    let mut upload = file.upload().await?;
-    upload.collection.get_or_insert(before.collection);
-    if upload.file_name.is_none() {
-        upload.title.get_or_insert(before.title);
+    let mut upload = *file;
+    let about = &mut upload.about;
+    about.collection.get_or_insert(before.collection);
+    if about.file_name.is_none() {
+        about.title.get_or_insert(before.title);
     }
-    upload.source = upload.source.or(before.source);
-    if upload.metadata.is_empty() {
-        upload.metadata = before.metadata;
+    about.source = about.source.take().or(before.source);
+    if about.metadata.is_empty() {
+        about.metadata = before.metadata;
     }
     Ok(Json(ingest::replace(&app, *id, upload).await?))
 }
@@ -193,6 +223,7 @@ pub(super) struct PatchBody {
     title: Option<String>,
     metadata: Option<Metadata>,
     collection: Option<String>,
+    source: Option<String>,
 }
 
 pub(super) async fn patch(
@@ -200,8 +231,9 @@ pub(super) async fn patch(
     id: Path<DocumentId>,
     body: Json<PatchBody>,
 ) -> Result<Json<Document>, ApiError> {
-    let PatchBody { title, metadata, collection } = body.into_inner();
-    for (param, text, most) in [("title", &title, 1_000), ("collection", &collection, 200)] {
+    let PatchBody { title, metadata, collection, source } = body.into_inner();
+    for (param, text, most) in [("title", &title, 1_000), ("collection", &collection, 200), ("source", &source, 8_000)]
+    {
         if let Some(text) = text {
             check_length(param, text, most)?;
             if text.trim().is_empty() {
@@ -209,20 +241,40 @@ pub(super) async fn patch(
             }
         }
     }
-    let document = app.store.patch_document(*id, DocumentPatch { title, metadata, collection }).await?;
+    let document = app.store.patch_document(*id, DocumentPatch { title, metadata, collection, source }).await?;
     app.signals.changed.notify_one();
+    app.signals.document_changed(&document);
     Ok(Json(document))
 }
 
 pub(super) async fn retry(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
     let document = app.store.retry_document(*id).await?;
     app.signals.queued.notify_one();
+    app.signals.document_changed(&document);
     Ok(HttpResponse::Accepted().json(document))
 }
 
 pub(super) async fn delete(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
-    app.store.delete_document(*id).await?;
-    app.signals.changed.notify_one();
-    app.signals.documents_changed();
+    let document = app.store.delete_document(*id).await?;
+    app.signals.document_deleted(&document);
     Ok(HttpResponse::NoContent().finish())
+}
+
+#[derive(Deserialize)]
+pub(super) struct LookupBody {
+    hashes: Vec<String>,
+    collection: Option<String>,
+}
+
+/// Hashes of one lookup.
+const MAX_HASHES: usize = 1_000;
+
+/// Which of these contents are there already: who knows need not send them.
+pub(super) async fn lookup(app: Data<App>, body: Json<LookupBody>) -> Result<Json<serde_json::Value>, ApiError> {
+    let LookupBody { hashes, collection } = body.into_inner();
+    if hashes.len() > MAX_HASHES {
+        return Err(Problem::parameter("hashes", format!("hashes must not be more than {MAX_HASHES}")).into());
+    }
+    let documents = app.store.documents_with(&ingest::collection_name(collection), &hashes).await?;
+    Ok(Json(serde_json::json!({"documents": documents})))
 }

@@ -111,6 +111,7 @@ fn status(code: Code) -> StatusCode {
         | Code::Interrupted
         | Code::StoreUnavailable
         | Code::SearchUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -132,6 +133,7 @@ fn kind(code: Code) -> &'static str {
         | Code::ShuttingDown
         | Code::Interrupted
         | Code::StoreUnavailable
+        | Code::StorageFull
         | Code::SearchUnavailable
         | Code::Internal => "server_error",
         Code::InvalidRequest

@@ -11,6 +11,7 @@ mod page;
 mod questions;
 mod request;
 mod search;
+mod upkeep;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ fn routes(config: &mut web::ServiceConfig) {
                 .route(web::get().to(documents::list))
                 .route(web::post().to(documents::add)),
         )
+        .service(resource("/api/documents/events", &[Method::GET]).route(web::get().to(documents::events)))
+        .service(resource("/api/documents/lookup", &[Method::POST]).route(web::post().to(documents::lookup)))
         .service(
             resource("/api/documents/{id}", &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE])
                 .route(web::get().to(documents::get))
@@ -92,6 +95,9 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/questions/{id}/feedback", &[Method::POST]).route(web::post().to(questions::feedback)))
         .service(resource("/api/analyses", &[Method::POST]).route(web::post().to(analyses::analyse)))
         .service(resource("/api/generations", &[Method::POST]).route(web::post().to(generations::generate)))
+        .service(resource("/api/verify", &[Method::POST]).route(web::post().to(upkeep::verify)))
+        .service(resource("/api/reindex", &[Method::POST]).route(web::post().to(upkeep::reindex)))
+        .service(resource("/api/backup", &[Method::POST]).route(web::post().to(upkeep::backup)))
         .service(resource("/api/usage", &[Method::GET]).route(web::get().to(operations::usage)))
         .service(resource("/healthz", &[Method::GET]).route(web::get().to(operations::healthz)))
         .service(resource("/readyz", &[Method::GET]).route(web::get().to(operations::readyz)))

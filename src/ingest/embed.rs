@@ -85,7 +85,7 @@ async fn bring_up_to_date(app: &App, model: &str) -> Result<(), Problem> {
         load(app, serving.as_ref().unwrap_or(&space)).await?;
     }
     loop {
-        let indexed = app.search.applied().await?;
+        let indexed = app.signals.searchable.load(Ordering::Acquire);
         let mut changes = app.store.changes_after(space.followed, STEP_PASSAGES).await?;
         changes.retain(|change| change.seq <= indexed);
         let Some(last) = changes.last().map(|change| change.seq) else { break };

@@ -1,12 +1,13 @@
 //! An upload's first step: named, hashed, stored, acknowledged; and waiting until it is searchable.
 
-use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
 
+use super::spool::Spooled;
 use crate::app::App;
 use crate::error::{Code, Problem, check_length};
-use crate::model::{Document, DocumentId, DocumentStatus, Metadata};
-use crate::store::{Added, Content, NewDocument};
+use crate::feed::DocumentEvent;
+use crate::model::{ContentId, Document, DocumentId, DocumentStatus, Metadata};
+use crate::store::{Added, Content, NewDocument, Original, Store};
 
 /// The collection of documents for which the client named none.
 const DEFAULT_COLLECTION: &str = "default";
@@ -14,11 +15,21 @@ const DEFAULT_COLLECTION: &str = "default";
 /// How many characters of a text may serve as its title.
 const TITLE_CHARS: usize = 80;
 
+/// A part of an original in the store, in bytes; smaller ones are kept whole.
+const PART: usize = 4 << 20;
+
 /// A document as a client hands it over.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct Upload {
     /// The original.
-    pub bytes: Bytes,
+    pub content: Spooled,
+    /// What the client says of it.
+    pub about: About,
+}
+
+/// What a client says of a document.
+#[derive(Clone, Debug, Default)]
+pub struct About {
     /// The file's name.
     pub file_name: Option<String>,
     /// What the client says it is.
@@ -38,8 +49,19 @@ pub struct Upload {
 /// # Errors
 /// Empty files, names that are too long, and a store that cannot be written.
 pub async fn submit(app: &App, upload: Upload) -> Result<Added, Problem> {
-    let added = app.store.add_document(accept(upload)?).await?;
+    let accepted = accept(upload).await?;
+    // Known bytes need not be copied into the store to find that out.
+    if accepted.content.size > PART as u64 {
+        let hashes = [accepted.content.hash.clone()];
+        if let Some(document) = app.store.documents_with(&accepted.collection, &hashes).await?.pop() {
+            return Ok(Added { document, duplicate: true });
+        }
+    }
+    let (new, mut unfinished) = keep_content(app, accepted).await?;
+    let added = app.store.add_document(new).await?;
+    unfinished.content = None;
     if !added.duplicate {
+        app.signals.feed.push(DocumentEvent::of(&added.document));
         app.signals.queued.notify_one();
     }
     Ok(added)
@@ -50,11 +72,59 @@ pub async fn submit(app: &App, upload: Upload) -> Result<Added, Problem> {
 /// # Errors
 /// As [`submit`]; also where there is no such document or another one has the same content.
 pub async fn replace(app: &App, id: DocumentId, upload: Upload) -> Result<Document, Problem> {
-    let document = app.store.replace_document(id, accept(upload)?).await?;
+    let (new, mut unfinished) = keep_content(app, accept(upload).await?).await?;
+    let document = app.store.replace_document(id, new).await?;
+    unfinished.content = None;
     app.signals.queued.notify_one();
     app.signals.changed.notify_one();
-    app.signals.documents_changed();
+    app.signals.document_changed(&document);
     Ok(document)
+}
+
+/// Parts in the store that have no document yet: forgotten where it comes to none, also because the client left.
+struct Unfinished {
+    store: Arc<dyn Store>,
+    content: Option<ContentId>,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let (Some(content), Ok(runtime)) = (self.content.take(), tokio::runtime::Handle::try_current()) {
+            let store = Arc::clone(&self.store);
+            runtime.spawn(async move {
+                // What stays is forgotten at the next start.
+                let _ = store.forget_parts(content).await;
+            });
+        }
+    }
+}
+
+/// Copies a large original into the store, in many short writes; a small one goes with its document's row.
+async fn keep_content(app: &App, accepted: Accepted) -> Result<(NewDocument, Unfinished), Problem> {
+    let Accepted { title, title_given, collection, about, mut content } = accepted;
+    let mut unfinished = Unfinished { store: Arc::clone(&app.store), content: None };
+    let original = if content.size <= PART as u64 {
+        Original::Whole(content.read(0, PART).await?)
+    } else {
+        let id = ContentId::new();
+        unfinished.content = Some(id);
+        let starts = (0..content.size).step_by(PART);
+        for (start, ordinal) in starts.zip(0..) {
+            app.store.keep_part(id, ordinal, content.read(start, PART).await?).await?;
+        }
+        Original::Kept { content: id, bytes: content.size }
+    };
+    let media_type = about.media_type.unwrap_or_else(|| "application/octet-stream".to_owned());
+    let new = NewDocument {
+        title,
+        title_given,
+        collection,
+        metadata: about.metadata,
+        source: about.source,
+        file_name: about.file_name,
+        content: Content { original, hash: content.hash, media_type },
+    };
+    Ok((new, unfinished))
 }
 
 /// Ends when each document is ready, failed or gone.
@@ -79,32 +149,38 @@ pub async fn settle(app: &App, ids: &[DocumentId]) -> Result<(), Problem> {
     Ok(())
 }
 
-fn accept(upload: Upload) -> Result<NewDocument, Problem> {
-    if upload.bytes.is_empty() {
+/// An upload whose names are checked and made definite.
+struct Accepted {
+    title: String,
+    title_given: bool,
+    collection: String,
+    about: About,
+    content: Spooled,
+}
+
+async fn accept(upload: Upload) -> Result<Accepted, Problem> {
+    let Upload { mut content, about } = upload;
+    if content.size == 0 {
         return Err(Problem::new(Code::EmptyFile, "the file is empty; send one with content"));
     }
-    let file_name = upload.file_name.as_deref().map(base_name).filter(|name| !name.is_empty());
-    let given = upload.title.map(|title| title.trim().to_owned()).filter(|title| !title.is_empty());
+    let file_name = about.file_name.as_deref().map(base_name).filter(|name| !name.is_empty());
+    let given = about.title.as_ref().map(|title| title.trim().to_owned()).filter(|title| !title.is_empty());
     let title_given = given.is_some();
-    let title = given.or_else(|| file_name.clone()).unwrap_or_else(|| first_line(&upload.bytes));
-    let collection = upload.collection.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-    let collection = collection.unwrap_or_else(|| DEFAULT_COLLECTION.to_owned());
+    let title = match given.or_else(|| file_name.clone()) {
+        Some(title) => title,
+        None => first_line(&content.read(0, 8 * TITLE_CHARS).await?),
+    };
+    let collection = collection_name(about.collection.clone());
     check_length("title", &title, 1_000)?;
     check_length("collection", &collection, 200)?;
-    let hash = Sha256::digest(&upload.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(NewDocument {
-        title,
-        title_given,
-        collection,
-        metadata: upload.metadata,
-        source: upload.source,
-        file_name,
-        content: Content {
-            bytes: upload.bytes,
-            hash,
-            media_type: upload.media_type.unwrap_or_else(|| "application/octet-stream".to_owned()),
-        },
-    })
+    check_length("source", about.source.as_deref().unwrap_or_default(), 8_000)?;
+    Ok(Accepted { title, title_given, collection, about: About { file_name, ..about }, content })
+}
+
+/// The collection that a client means, the default one where it names none.
+pub fn collection_name(named: Option<String>) -> String {
+    let named = named.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| DEFAULT_COLLECTION.to_owned())
 }
 
 /// The last part of a path, composed (file names made on macOS are decomposed).
@@ -115,45 +191,41 @@ fn base_name(path: &str) -> String {
 
 /// A title for a text without one.
 fn first_line(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(8 * TITLE_CHARS)]);
+    let text = String::from_utf8_lossy(bytes);
     let line = text.lines().map(|line| line.trim_matches(['#', ' ', '\u{3000}', '\t'])).find(|line| !line.is_empty());
     line.map_or_else(|| "Untitled".to_owned(), |line| line.chars().take(TITLE_CHARS).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
-    fn check(upload: Upload, title: &str, given: bool) {
-        let new = accept(upload).unwrap();
-        assert_eq!((new.title.as_str(), new.title_given), (title, given));
-        assert_eq!(new.collection, DEFAULT_COLLECTION);
+    async fn check(about: About, text: &'static str, title: &str, given: bool) {
+        let accepted = accept(upload(about, text)).await.unwrap();
+        assert_eq!((accepted.title.as_str(), accepted.title_given), (title, given));
+        assert_eq!(accepted.collection, DEFAULT_COLLECTION);
     }
 
-    fn upload(text: &str) -> Upload {
-        Upload { bytes: Bytes::from(text.to_owned()), ..Upload::default() }
+    fn upload(about: About, text: &'static str) -> Upload {
+        Upload { content: Bytes::from(text).into(), about }
     }
 
-    #[test]
-    fn a_title_is_given_or_the_file_name_or_the_first_line() {
-        check(Upload { title: Some(" 規約 ".into()), ..upload("x") }, "規約", true);
-        check(Upload { file_name: Some("docs/a.md".into()), ..upload("x") }, "a.md", false);
-        check(Upload { file_name: Some("か\u{3099}.txt".into()), ..upload("x") }, "が.txt", false);
-        check(upload("\n# 見出し\n本文"), "見出し", false);
-        check(upload(" \n "), "Untitled", false);
+    #[tokio::test]
+    async fn a_title_is_given_or_the_file_name_or_the_first_line() {
+        check(About { title: Some(" 規約 ".into()), ..About::default() }, "x", "規約", true).await;
+        check(About { file_name: Some("docs/a.md".into()), ..About::default() }, "x", "a.md", false).await;
+        check(About { file_name: Some("か\u{3099}.txt".into()), ..About::default() }, "x", "が.txt", false).await;
+        check(About::default(), "\n# 見出し\n本文", "見出し", false).await;
+        check(About::default(), " \n ", "Untitled", false).await;
     }
 
-    #[test]
-    fn the_same_bytes_have_the_same_hash() {
-        let hash = |text| accept(upload(text)).unwrap().content.hash;
-        assert_eq!(hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_ne!(hash("abc"), hash("abd"));
-    }
-
-    #[test]
-    fn what_nobody_means_is_refused() {
-        assert_eq!(accept(upload("")).unwrap_err().code, Code::EmptyFile);
-        let long = Upload { collection: Some("x".repeat(201)), ..upload("x") };
-        assert_eq!(accept(long).unwrap_err().param.as_deref(), Some("collection"));
+    #[tokio::test]
+    async fn what_nobody_means_is_refused() {
+        let refused = async |about, text| accept(upload(about, text)).await.err().unwrap();
+        assert_eq!(refused(About::default(), "").await.code, Code::EmptyFile);
+        let long = About { collection: Some("x".repeat(201)), ..About::default() };
+        assert_eq!(refused(long, "x").await.param.as_deref(), Some("collection"));
     }
 }

@@ -2,12 +2,15 @@
 //! from it at any time.
 
 pub mod analyzer;
+pub mod generations;
 pub mod tantivy;
 pub mod vectors;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{Code, Problem};
 use crate::model::{DocumentId, Passage, PassageId};
@@ -76,6 +79,52 @@ pub struct PassageHit {
     pub score: f32,
 }
 
+/// What an index holds.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The last change that it shows.
+    pub applied: u64,
+    /// What it holds of each document.
+    pub documents: HashMap<DocumentId, Holding>,
+}
+
+/// What an index holds of one document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// Its passages, doubled ones counted twice.
+    pub passages: u32,
+    /// The sum of [`digest`] over them, which wraps around: their order does not matter.
+    pub digest: u64,
+}
+
+impl Holding {
+    /// What an index should hold of a document.
+    pub fn of(document: &IndexedDocument) -> Self {
+        let mut holding = Self::default();
+        for passage in &document.passages {
+            holding.add(digest(document, passage));
+        }
+        holding
+    }
+
+    /// One more passage.
+    pub fn add(&mut self, digest: u64) {
+        self.passages += 1;
+        self.digest = self.digest.wrapping_add(digest);
+    }
+}
+
+/// The beginning of the SHA-256 of all that an index knows of a passage.
+pub fn digest(document: &IndexedDocument, passage: &Passage) -> u64 {
+    let mut hash = Sha256::new();
+    let heading = passage.heading.as_deref().unwrap_or_default();
+    for part in [&document.title, &document.collection, heading, &passage.text, &passage.id.ordinal.to_string()] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 /// Why the index cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
@@ -104,6 +153,30 @@ pub trait Search: Send + Sync {
 
     /// Empties the index, so that `applied` is 0 again.
     async fn clear(&self) -> Result<(), SearchError>;
+
+    /// Every document that the index holds, with what it holds of it; and the `seq` that this is the state of.
+    async fn inventory(&self) -> Result<Inventory, SearchError>;
+
+    /// Begins an empty index beside this one, which goes on serving; one that was begun already is begun anew. An
+    /// implementation that cannot hold two empties the one it has.
+    async fn begin_rebuild(&self) -> Result<(), SearchError> {
+        self.clear().await
+    }
+
+    /// The last change applied to the index that is built beside this one; `None` where none is built.
+    async fn rebuilt_to(&self) -> Result<Option<u64>, SearchError> {
+        Ok(None)
+    }
+
+    /// Applies changes to the index that is built beside this one.
+    async fn apply_to_rebuild(&self, _changes: Vec<Change>) -> Result<(), SearchError> {
+        Ok(())
+    }
+
+    /// Lets the index that was built serve from now on, and removes the one before.
+    async fn finish_rebuild(&self) -> Result<(), SearchError> {
+        Ok(())
+    }
 
     /// The best documents for a question, best first. A question without a single term finds nothing.
     async fn search(&self, query: SearchQuery) -> Result<Vec<DocumentHit>, SearchError>;

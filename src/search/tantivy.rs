@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use self::query::Question;
 use self::schema::Fields;
 use self::statistics::Snapshot;
-use super::{Change, DocumentHit, DocumentState, Search, SearchError, SearchQuery, analyzer};
+use super::{Change, DocumentHit, DocumentState, Inventory, Search, SearchError, SearchQuery, analyzer};
 
 /// Memory of the writer before it writes a segment, in bytes.
 const WRITER_BYTES: usize = 96 << 20;
@@ -46,6 +46,8 @@ struct Inner {
     applied: AtomicU64,
     /// Names the change log that is applied.
     log: String,
+    /// The version of the analyser that made it.
+    analyzer: u32,
 }
 
 /// What a commit says of itself.
@@ -67,7 +69,26 @@ impl TantivySearch {
     /// The directory cannot be written, or another process holds the index.
     pub fn open(directory: &Path, log: &str) -> Result<Self, SearchError> {
         fs::create_dir_all(directory).map_err(unavailable)?;
-        match Inner::open(directory, log) {
+        Self::open_or_create(directory, log, false)
+    }
+
+    /// The same; but an index that another version of the analyser made is kept, to serve until another one is built.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_outdated(directory: &Path, log: &str) -> Result<Self, SearchError> {
+        fs::create_dir_all(directory).map_err(unavailable)?;
+        Self::open_or_create(directory, log, true)
+    }
+
+    /// Whether another version of the analyser made it.
+    pub fn is_outdated(&self) -> bool {
+        self.inner.analyzer != analyzer::VERSION
+    }
+
+    fn open_or_create(directory: &Path, log: &str, outdated: bool) -> Result<Self, SearchError> {
+        match Inner::open(directory, log, outdated) {
             Ok(inner) => return Ok(Self { inner: Arc::new(inner) }),
             Err(Unusable::Held(error)) => return Err(error),
             Err(Unusable::New) => {}
@@ -78,11 +99,19 @@ impl TantivySearch {
         Self::create(directory, log).map(|inner| Self { inner: Arc::new(inner) })
     }
 
+    /// Removes the files of an index from a directory, and nothing else in it.
+    ///
+    /// # Errors
+    /// Where they cannot be removed.
+    pub fn remove_from(directory: &Path) -> Result<(), SearchError> {
+        remove_files(directory).map_err(unavailable)
+    }
+
     fn create(directory: &Path, log: &str) -> Result<Inner, SearchError> {
         remove_files(directory).map_err(unavailable)?;
         let (schema, fields) = Fields::new();
         let index = Index::create_in_dir(directory, schema).map_err(unavailable)?;
-        Inner::new(index, fields, log, 0).map_err(unavailable)
+        Inner::new(index, fields, log, 0, analyzer::VERSION).map_err(unavailable)
     }
 }
 
@@ -98,6 +127,21 @@ impl Search for TantivySearch {
 
     async fn clear(&self) -> Result<(), SearchError> {
         self.blocking(Inner::clear).await
+    }
+
+    async fn inventory(&self) -> Result<Inventory, SearchError> {
+        self.blocking(|inner| {
+            let snapshot = {
+                // No commit meanwhile: the number and the state belong together.
+                let _writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+                (
+                    inner.applied.load(Ordering::Acquire),
+                    Arc::clone(&inner.snapshot.read().unwrap_or_else(PoisonError::into_inner)),
+                )
+            };
+            Ok(Inventory { applied: snapshot.0, documents: rank::holdings(&snapshot.1.searcher)? })
+        })
+        .await
     }
 
     async fn search(&self, query: SearchQuery) -> Result<Vec<DocumentHit>, SearchError> {
@@ -131,12 +175,12 @@ enum Unusable {
 }
 
 impl Inner {
-    fn new(index: Index, fields: Fields, log: &str, applied: u64) -> ::tantivy::Result<Self> {
+    fn new(index: Index, fields: Fields, log: &str, applied: u64, analyzer: u32) -> ::tantivy::Result<Self> {
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let writer = Mutex::new(Some(Self::writer(&index)?));
         let snapshot = RwLock::new(Arc::new(Snapshot::new(reader.searcher(), &fields, None)?));
         let applied = AtomicU64::new(applied);
-        Ok(Self { fields, index, reader, snapshot, writer, applied, log: log.to_owned() })
+        Ok(Self { fields, index, reader, snapshot, writer, applied, log: log.to_owned(), analyzer })
     }
 
     fn writer(index: &Index) -> ::tantivy::Result<IndexWriter> {
@@ -144,7 +188,7 @@ impl Inner {
         index.writer_with_num_threads(1, WRITER_BYTES)
     }
 
-    fn open(directory: &Path, log: &str) -> Result<Self, Unusable> {
+    fn open(directory: &Path, log: &str, outdated: bool) -> Result<Self, Unusable> {
         let discard = |error: TantivyError| Unusable::Discard(error.to_string());
         if !directory.join("meta.json").exists() {
             return Err(Unusable::New);
@@ -156,8 +200,9 @@ impl Inner {
         if payload.is_none() && index.load_metas().map_err(discard)?.segments.is_empty() {
             return Err(Unusable::New);
         }
-        let versions = payload.as_ref().map(|payload| (payload.analyzer, payload.schema));
-        if index.schema() != schema || versions != Some((analyzer::VERSION, schema::VERSION)) {
+        let analyzer = payload.as_ref().map_or(0, |payload| payload.analyzer);
+        let same_schema = index.schema() == schema && payload.as_ref().is_some_and(|p| p.schema == schema::VERSION);
+        if !same_schema || (analyzer != analyzer::VERSION && !outdated) {
             return Err(Unusable::Discard("another version made it".to_owned()));
         }
         if payload.as_ref().is_none_or(|payload| payload.log != log) {
@@ -167,7 +212,7 @@ impl Inner {
         if !damaged.is_empty() {
             return Err(Unusable::Discard(format!("{} of its files are damaged", damaged.len())));
         }
-        Self::new(index, fields, log, payload.map_or(0, |payload| payload.seq)).map_err(|error| {
+        Self::new(index, fields, log, payload.map_or(0, |payload| payload.seq), analyzer).map_err(|error| {
             if matches!(error, TantivyError::LockFailure(..)) {
                 Unusable::Held(unavailable(error))
             } else {
@@ -207,7 +252,7 @@ impl Inner {
 
     /// Makes what was written durable and searchable, and remembers how far the log is applied.
     fn commit(&self, writer: &mut IndexWriter, seq: u64) -> ::tantivy::Result<()> {
-        let payload = Payload { seq, log: self.log.clone(), analyzer: analyzer::VERSION, schema: schema::VERSION };
+        let payload = Payload { seq, log: self.log.clone(), analyzer: self.analyzer, schema: schema::VERSION };
         let mut commit = writer.prepare_commit()?;
         commit.set_payload(
             &serde_json::to_string(&payload).map_err(|error| TantivyError::InternalError(error.to_string()))?,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::model::{DocumentId, Passage};
+use crate::model::{Document, DocumentId, Passage};
 
 /// An entry of the change log: a document that is not what it was.
 #[derive(Clone, Debug)]
@@ -40,6 +40,7 @@ pub trait ChangeLog: Send + Sync {
     /// The last entry of the change log; 0 for none.
     async fn last_change(&self) -> Result<u64, StoreError>;
 
-    /// Marks documents `ready` whose change the index has committed. Returns how many.
-    async fn mark_searchable(&self, seq: u64) -> Result<u64, StoreError>;
+    /// Marks documents `ready` whose change the index has committed; a replaced one's new text takes the old one's
+    /// place, and answers that cite the old one become stale. Returns these documents.
+    async fn mark_searchable(&self, seq: u64) -> Result<Vec<Document>, StoreError>;
 }

@@ -1,11 +1,10 @@
-//! What the store does for documents: uploads, the queue, extracted texts, passages.
+//! What the store does for documents: uploads, lists, changes of their own fields, deletion.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Listed, Page, StoreError};
-use crate::error::Problem;
-use crate::model::{Document, DocumentId, DocumentStatus, Metadata, Passage};
+use crate::model::{ContentId, Document, DocumentId, DocumentStatus, Metadata};
 
 /// A document as it is first acknowledged.
 #[derive(Clone, Debug)]
@@ -26,15 +25,29 @@ pub struct NewDocument {
     pub content: Content,
 }
 
-/// A document's original bytes with what the client said of them.
+/// A document's original with what the client said of it.
 #[derive(Clone, Debug)]
 pub struct Content {
-    /// The original.
-    pub bytes: Bytes,
+    /// The original's bytes.
+    pub original: Original,
     /// SHA-256 of the bytes, in hexadecimal.
     pub hash: String,
     /// The media type that the client claims; extraction finds the real one.
     pub media_type: String,
+}
+
+/// Where an original's bytes are.
+#[derive(Clone, Debug)]
+pub enum Original {
+    /// Here, still to be kept.
+    Whole(Bytes),
+    /// In the store already, in parts.
+    Kept {
+        /// Names the parts.
+        content: ContentId,
+        /// Their sizes' sum, in bytes.
+        bytes: u64,
+    },
 }
 
 /// What became of an upload.
@@ -44,36 +57,6 @@ pub struct Added {
     pub document: Document,
     /// Whether it was there before.
     pub duplicate: bool,
-}
-
-/// A queued document that the caller now works on.
-#[derive(Clone, Debug)]
-pub struct Claimed {
-    /// Its name.
-    pub id: DocumentId,
-    /// The original.
-    pub bytes: Bytes,
-    /// Tells whether the content is still the one that was claimed.
-    pub hash: String,
-    /// The uploaded file's name.
-    pub file_name: Option<String>,
-    /// The media type that the client claims.
-    pub media_type: String,
-}
-
-/// What extraction found.
-#[derive(Clone, Debug)]
-pub struct ExtractedDocument {
-    /// Found in the content; kept only where the client chose none.
-    pub title: Option<String>,
-    /// Found from the content.
-    pub media_type: String,
-    /// ISO 639-1.
-    pub language: Option<String>,
-    /// The whole text.
-    pub text: String,
-    /// In reading order, ordinals from 0.
-    pub passages: Vec<Passage>,
 }
 
 /// Which documents a list shows.
@@ -94,12 +77,14 @@ pub struct DocumentPatch {
     pub metadata: Option<Metadata>,
     /// Another collection.
     pub collection: Option<String>,
+    /// Where it comes from now.
+    pub source: Option<String>,
 }
 
 /// Documents with all that is derived from them.
 #[async_trait]
 pub trait DocumentStore: Send + Sync {
-    /// Keeps a document, queued; or finds the one with the same bytes in the same collection.
+    /// Keeps a document, queued; or finds the one with the same bytes in the same collection, and forgets these.
     async fn add_document(&self, new: NewDocument) -> Result<Added, StoreError>;
 
     /// One document.
@@ -108,10 +93,11 @@ pub trait DocumentStore: Send + Sync {
     /// Documents, newest first.
     async fn documents(&self, filter: DocumentFilter, page: Page<DocumentId>) -> Result<Listed<Document>, StoreError>;
 
-    /// The original bytes and the uploaded file's name.
-    async fn original(&self, id: DocumentId) -> Result<(Bytes, Option<String>), StoreError>;
+    /// Those documents of a collection whose original has one of these hashes, in no order.
+    async fn documents_with(&self, collection: &str, hashes: &[String]) -> Result<Vec<Document>, StoreError>;
 
-    /// Gives a document new content, queued; its old text serves until the new one is searchable.
+    /// Gives a document new content, queued; its old text serves until the new one is searchable, and goes on serving
+    /// where the new content cannot be read.
     async fn replace_document(&self, id: DocumentId, new: NewDocument) -> Result<Document, StoreError>;
 
     /// Changes a document's own fields.
@@ -120,18 +106,7 @@ pub trait DocumentStore: Send + Sync {
     /// Queues a failed document again.
     async fn retry_document(&self, id: DocumentId) -> Result<Document, StoreError>;
 
-    /// Removes a document with all that is derived from it, and logs the change.
-    async fn delete_document(&self, id: DocumentId) -> Result<(), StoreError>;
-
-    /// Takes the oldest queued document.
-    async fn claim_document(&self) -> Result<Option<Claimed>, StoreError>;
-
-    /// Gives back what a stopped process had claimed: unextracted documents are queued again. Returns how many.
-    async fn release_claims(&self) -> Result<u64, StoreError>;
-
-    /// Keeps what extraction found and logs the change, unless the document was replaced or deleted meanwhile.
-    async fn keep_extraction(&self, claimed: &Claimed, found: ExtractedDocument) -> Result<(), StoreError>;
-
-    /// Marks a claimed document failed, unless it was replaced or deleted meanwhile.
-    async fn fail_document(&self, claimed: &Claimed, problem: Problem) -> Result<(), StoreError>;
+    /// Removes a document with all that is derived from it, logs the change, and marks the answers that cite it stale.
+    /// Returns what it was.
+    async fn delete_document(&self, id: DocumentId) -> Result<Document, StoreError>;
 }

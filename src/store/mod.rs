@@ -1,9 +1,12 @@
 //! The ground state: documents with their texts and passages, the change log that the index follows, questions with
 //! their records, and every upstream call. Each method is one verb of the domain and one transaction.
 
+mod audit;
 mod changes;
 mod documents;
+mod originals;
 mod questions;
+mod queue;
 mod sqlite;
 mod summaries;
 mod texts;
@@ -12,11 +15,12 @@ mod vectors;
 
 use async_trait::async_trait;
 
+pub use audit::{AuditedDocument, StoreAudit};
 pub use changes::{ChangeLog, LoggedChange, PresentDocument};
-pub use documents::{
-    Added, Claimed, Content, DocumentFilter, DocumentPatch, DocumentStore, ExtractedDocument, NewDocument,
-};
+pub use documents::{Added, Content, DocumentFilter, DocumentPatch, DocumentStore, NewDocument, Original};
+pub use originals::{OriginalStore, StoredOriginal};
 pub use questions::{QuestionFilter, QuestionStore};
+pub use queue::{Claimed, DocumentQueue, ExtractedDocument};
 pub use sqlite::SqliteStore;
 pub use summaries::SummaryStore;
 pub use texts::{KnownDocument, TextStore};
@@ -29,7 +33,16 @@ use crate::model::DocumentId;
 /// The ground state. What a method has acknowledged survives a crash.
 #[async_trait]
 pub trait Store:
-    DocumentStore + TextStore + ChangeLog + QuestionStore + SummaryStore + UsageStore + VectorStore
+    DocumentStore
+    + OriginalStore
+    + DocumentQueue
+    + TextStore
+    + ChangeLog
+    + StoreAudit
+    + QuestionStore
+    + SummaryStore
+    + UsageStore
+    + VectorStore
 {
     /// Whether the store can be read and written.
     async fn check(&self) -> Result<(), StoreError>;
@@ -59,6 +72,9 @@ pub enum StoreError {
     /// The database cannot be read or written.
     #[error("the database cannot be used: {0}")]
     Unavailable(String),
+    /// The disk is full, or a quota is used up. What was acknowledged before is kept.
+    #[error("there is no room left on the disk: {0}")]
+    Full(String),
     /// A stored value does not make sense.
     #[error("the database holds something unreadable: {0}")]
     Corrupt(String),
@@ -82,6 +98,11 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) | StoreError::Corrupt(_) => {
                 tracing::error!(%error, "store failed");
                 Self::new(Code::StoreUnavailable, "the database cannot be used; see the server's log")
+            }
+            StoreError::Full(_) => {
+                tracing::error!(%error, "store is full");
+                let message = "the server's disk is full; free some space or delete documents, then send this again";
+                Self::new(Code::StorageFull, message)
             }
             StoreError::DocumentNotFound => Self::new(Code::DocumentNotFound, error.to_string()),
             StoreError::DocumentNotFailed => Self::new(Code::DocumentNotFailed, error.to_string()),

@@ -17,8 +17,10 @@ pub struct KnownDocument {
     pub title: String,
     /// The named set that it belongs to.
     pub collection: String,
-    /// SHA-256 of its original, in hexadecimal.
+    /// SHA-256 of the original that its text is from, in hexadecimal.
     pub content_hash: String,
+    /// Another number, another text of the same content.
+    pub text_version: u64,
     /// Its own date, as its metadata says it.
     pub dated: Option<String>,
     /// When it was first stored.

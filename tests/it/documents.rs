@@ -58,6 +58,9 @@ async fn texts_come_as_json_one_or_many() {
         "passages",
         "created_at",
         "updated_at",
+        "sha256",
+        "progress",
+        "warnings",
     ];
     assert_eq!(fields, expected);
     assert_eq!((&document["collection"], &document["metadata"]["year"]), (&json!("legal"), &json!(2026)));

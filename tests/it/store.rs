@@ -9,8 +9,8 @@ use dokkai::model::{
     Prompt, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus, Rating,
 };
 use dokkai::store::{
-    Claimed, Content, DocumentFilter, DocumentPatch, ExtractedDocument, NewDocument, Page, QuestionFilter, SqliteStore,
-    Store, StoreError, StoredCall,
+    Claimed, Content, DocumentFilter, DocumentPatch, ExtractedDocument, NewDocument, Original, Page, QuestionFilter,
+    SqliteStore, Store, StoreError, StoredCall,
 };
 use time::OffsetDateTime;
 
@@ -31,7 +31,7 @@ fn new_document(text: &str) -> NewDocument {
         source: None,
         file_name: Some("notes.txt".into()),
         content: Content {
-            bytes: Bytes::from(text.to_owned()),
+            original: Original::Whole(Bytes::from(text.to_owned())),
             hash: format!("hash of {text}"),
             media_type: "text/plain".into(),
         },
@@ -63,6 +63,7 @@ fn extracted(id: DocumentId, texts: &[&str]) -> ExtractedDocument {
         language: Some("ja".into()),
         text: texts.concat(),
         passages,
+        warnings: vec!["page 2 is unreadable".into()],
     }
 }
 
@@ -77,9 +78,9 @@ async fn claim(store: &dyn Store) -> Claimed {
 /// Takes the oldest queued document all the way to ready.
 async fn make_ready(store: &dyn Store, texts: &[&str]) -> DocumentId {
     let claimed = claim(store).await;
-    store.keep_extraction(&claimed, extracted(claimed.id, texts)).await.unwrap();
+    store.keep_extraction(&claimed, extracted(claimed.document.id, texts)).await.unwrap();
     store.mark_searchable(store.last_change().await.unwrap()).await.unwrap();
-    claimed.id
+    claimed.document.id
 }
 
 async fn status(store: &dyn Store, id: DocumentId) -> DocumentStatus {
@@ -104,8 +105,8 @@ async fn the_oldest_queued_document_is_claimed_once() {
     let (_folder, store) = sqlite().await;
     let first = add(&*store, "a").await;
     let second = add(&*store, "b").await;
-    assert_eq!(claim(&*store).await.id, first);
-    assert_eq!(claim(&*store).await.id, second);
+    assert_eq!(claim(&*store).await.document.id, first);
+    assert_eq!(claim(&*store).await.document.id, second);
     assert!(store.claim_document().await.unwrap().is_none());
     assert_eq!(status(&*store, first).await, DocumentStatus::Processing);
 }
@@ -121,8 +122,8 @@ async fn a_document_is_ready_only_when_the_index_has_its_change() {
     let changes = store.changes_after(0, 100).await.unwrap();
     assert_eq!(changes.len(), 1);
     assert_eq!(changes[0].present.as_ref().unwrap().passages.len(), 2);
-    assert_eq!(store.mark_searchable(changes[0].seq - 1).await.unwrap(), 0);
-    assert_eq!(store.mark_searchable(changes[0].seq).await.unwrap(), 1);
+    assert!(store.mark_searchable(changes[0].seq - 1).await.unwrap().is_empty());
+    assert_eq!(store.mark_searchable(changes[0].seq).await.unwrap()[0].id, id);
 
     let document = store.document(id).await.unwrap();
     assert_eq!((document.status, document.passages), (DocumentStatus::Ready, 2));
@@ -198,7 +199,7 @@ async fn work_on_a_replaced_or_deleted_document_is_dropped() {
     assert_eq!(store.text(id).await.unwrap(), None);
 
     let claimed = claim(&*store).await;
-    assert_eq!(&claimed.bytes[..], b"new");
+    assert_eq!(store.part(claimed.content, 0).await.unwrap().unwrap(), "new");
     store.delete_document(id).await.unwrap();
     store.keep_extraction(&claimed, extracted(id, &["new text"])).await.unwrap();
     assert!(matches!(store.document(id).await, Err(StoreError::DocumentNotFound)));
@@ -226,7 +227,7 @@ async fn a_patch_changes_what_it_names_and_tells_the_index() {
     add(&*store, "a").await;
     let id = make_ready(&*store, &["x"]).await;
     let seen = store.last_change().await.unwrap();
-    let patch = DocumentPatch { title: Some("New".into()), collection: Some("faq".into()), metadata: None };
+    let patch = DocumentPatch { title: Some("New".into()), collection: Some("faq".into()), ..DocumentPatch::default() };
     let patched = store.patch_document(id, patch).await.unwrap();
     assert_eq!((patched.title.as_str(), patched.collection.as_str()), ("New", "faq"));
     assert_eq!((patched.metadata["year"].as_i64(), patched.status), (Some(2026), DocumentStatus::Ready));
@@ -377,7 +378,7 @@ async fn questions_are_listed_by_conversation() {
 async fn a_summary_is_shown_with_its_document_until_the_document_changes() {
     let (_folder, store) = sqlite().await;
     let id = add(&*store, "a").await;
-    let hash = claim(&*store).await.hash;
+    let hash = claim(&*store).await.document.sha256;
     let summary = records::standing(id);
     store.keep_summary(&summary, "another", "key").await.unwrap();
     assert_eq!(store.document(id).await.unwrap().summary, None, "of other content");
@@ -443,6 +444,8 @@ async fn what_was_acknowledged_is_there_after_reopening() {
     drop(store);
     let store: Box<dyn Store> = Box::new(SqliteStore::open(folder.path()).await.unwrap());
     assert_eq!(status(&*store, id).await, DocumentStatus::Queued);
-    assert_eq!(store.original(id).await.unwrap(), (Bytes::from_static(b"a"), Some("notes.txt".into())));
+    let original = store.original(id).await.unwrap();
+    assert_eq!((original.bytes, original.file_name.as_deref()), (1, Some("notes.txt")));
+    assert_eq!(store.part(original.content, 0).await.unwrap().unwrap(), "a");
     store.check().await.unwrap();
 }

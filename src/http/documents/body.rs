@@ -1,7 +1,5 @@
-//! The body of an upload: a form with files, or JSON with texts. Files wait on disk, so that memory holds one at a
-//! time however many a request brings.
-
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+//! The body of an upload: a form with files, or JSON with texts. Files wait on disk, so that memory holds none of
+//! them however large they are or many a request brings.
 
 use actix_multipart::{Field, Multipart};
 use actix_web::HttpRequest;
@@ -12,7 +10,7 @@ use serde::Deserialize;
 use super::super::error::too_large;
 use crate::config::Config;
 use crate::error::{Code, Problem};
-use crate::ingest::Upload;
+use crate::ingest::{About, Spool, Spooled, Upload};
 use crate::model::Metadata;
 
 /// Files of one request.
@@ -21,13 +19,16 @@ const MAX_FILES: usize = 1_000;
 /// Bound of a form's fields that are not files, in bytes.
 const FIELD_LIMIT: usize = 256 * 1024;
 
+/// Bound of texts that come as JSON, in bytes; larger ones come as files.
+const JSON_LIMIT: usize = 128 * 1024 * 1024;
+
 /// A request may be as large as this many files of the largest size.
 const REQUEST_FILES: usize = 20;
 
 /// One file of a request.
 pub(super) enum Received {
     /// Taken in.
-    File(Box<File>),
+    File(Box<Upload>),
     /// Refused; the others go on.
     Refused {
         /// What the client called it.
@@ -37,17 +38,6 @@ pub(super) enum Received {
     },
 }
 
-/// A file that was taken in, with what the request says of it.
-pub(super) struct File {
-    content: Content,
-    about: Upload,
-}
-
-enum Content {
-    Text(Bytes),
-    Spooled(std::fs::File),
-}
-
 impl Received {
     /// What to call it in the reply, whatever becomes of it.
     pub(super) fn shown_title(&self) -> String {
@@ -55,28 +45,6 @@ impl Received {
             Self::File(file) => file.about.title.clone().or(file.about.file_name.clone()).unwrap_or_default(),
             Self::Refused { title, .. } => title.clone(),
         }
-    }
-}
-
-impl File {
-    /// Brings the content into memory.
-    ///
-    /// # Errors
-    /// Where the file that holds it cannot be read.
-    pub(super) async fn upload(self) -> Result<Upload, Problem> {
-        let bytes = match self.content {
-            Content::Text(bytes) => bytes,
-            Content::Spooled(mut spool) => {
-                blocking(move || {
-                    let mut bytes = Vec::new();
-                    spool.seek(SeekFrom::Start(0))?;
-                    spool.read_to_end(&mut bytes)?;
-                    Ok(Bytes::from(bytes))
-                })
-                .await?
-            }
-        };
-        Ok(Upload { bytes, ..self.about })
     }
 }
 
@@ -107,8 +75,9 @@ pub(super) async fn receive(
 }
 
 async fn form(config: &Config, mut form: Multipart) -> Result<Vec<Received>, Problem> {
-    let mut received: Vec<(String, Option<String>, Result<std::fs::File, Problem>)> = Vec::new();
-    let mut about = Upload::default();
+    let mut received: Vec<Part> = Vec::new();
+    let mut about = About::default();
+    let mut sources = Vec::new();
     let mut left = config.max_upload_bytes.saturating_mul(REQUEST_FILES);
     while let Some(field) = form.next().await {
         let mut field = field.map_err(broken)?;
@@ -118,7 +87,7 @@ async fn form(config: &Config, mut form: Multipart) -> Result<Vec<Received>, Pro
         match name.as_str() {
             "collection" => about.collection = Some(text_field(&mut field, &name).await?),
             "title" => about.title = Some(text_field(&mut field, &name).await?),
-            "source" => about.source = Some(text_field(&mut field, &name).await?),
+            "source" => sources.push(text_field(&mut field, &name).await?),
             "metadata" => {
                 let text = text_field(&mut field, &name).await?;
                 about.metadata = serde_json::from_str(&text)
@@ -133,8 +102,8 @@ async fn form(config: &Config, mut form: Multipart) -> Result<Vec<Received>, Pro
                     ));
                 }
                 let media_type = field.content_type().map(ToString::to_string);
-                let spooled = spool(config.max_upload_bytes, &mut left, &mut field).await?;
-                received.push((file_name.unwrap_or_default(), media_type, spooled));
+                let spooled = spool(config, &mut left, &mut field).await?;
+                received.push(Part { name: file_name.unwrap_or_default(), media_type, spooled });
             }
             _ => {
                 // Unknown fields are read past.
@@ -142,21 +111,33 @@ async fn form(config: &Config, mut form: Multipart) -> Result<Vec<Received>, Pro
             }
         }
     }
+    if sources.len() > 1 && sources.len() != received.len() {
+        let message = "source must be given once for all files, or once for each, in their order";
+        return Err(Problem::parameter("source", message));
+    }
     let alone = received.len() == 1;
-    let file = |(name, media_type, spooled): (String, Option<String>, Result<std::fs::File, Problem>)| match spooled {
-        Ok(spool) => Received::File(Box::new(File {
-            content: Content::Spooled(spool),
-            about: Upload {
-                file_name: Some(name).filter(|name| !name.is_empty()),
-                media_type,
+    let file = |(place, part): (usize, Part)| match part.spooled {
+        Ok(content) => Received::File(Box::new(Upload {
+            content,
+            about: About {
+                file_name: Some(part.name).filter(|name| !name.is_empty()),
+                media_type: part.media_type,
                 // One title cannot name several files.
                 title: about.title.clone().filter(|_| alone),
+                source: if sources.len() > 1 { sources.get(place).cloned() } else { sources.first().cloned() },
                 ..about.clone()
             },
         })),
-        Err(problem) => Received::Refused { title: name, problem },
+        Err(problem) => Received::Refused { title: part.name, problem },
     };
-    Ok(received.into_iter().map(file).collect())
+    Ok(received.into_iter().enumerate().map(file).collect())
+}
+
+/// A file part of a form.
+struct Part {
+    name: String,
+    media_type: Option<String>,
+    spooled: Result<Spooled, Problem>,
 }
 
 async fn text_field(field: &mut Field, name: &str) -> Result<String, Problem> {
@@ -164,24 +145,25 @@ async fn text_field(field: &mut Field, name: &str) -> Result<String, Problem> {
     String::from_utf8(bytes.into()).map_err(|_| Problem::parameter(name, format!("{name} must be UTF-8")))
 }
 
-/// Writes a part to an unnamed file that vanishes with its handle. A file over the limit is read past, so that the
-/// files behind it are still seen.
-async fn spool(limit: usize, left: &mut usize, field: &mut Field) -> Result<Result<std::fs::File, Problem>, Problem> {
-    let mut spool = blocking(tempfile::tempfile).await?;
+/// Takes in a part. A file over the limit is read past, so that the files behind it are still seen.
+async fn spool(config: &Config, left: &mut usize, field: &mut Field) -> Result<Result<Spooled, Problem>, Problem> {
+    let mut spool = Some(Spool::new(&config.data_dir));
     let mut size: usize = 0;
     while let Some(chunk) = field.next().await {
         let chunk = chunk.map_err(broken)?;
         *left = left.checked_sub(chunk.len()).ok_or_else(|| too_large("request"))?;
         size = size.saturating_add(chunk.len());
-        if size <= limit {
-            spool = blocking(move || {
-                spool.write_all(&chunk)?;
-                Ok(spool)
-            })
-            .await?;
+        if size > config.max_upload_bytes {
+            spool = None;
+        }
+        if let Some(spool) = &mut spool {
+            spool.write(&chunk).await?;
         }
     }
-    Ok(if size <= limit { Ok(spool) } else { Err(too_large("file")) })
+    match spool {
+        Some(spool) => spool.finish().await.map(Ok),
+        None => Ok(Err(too_large("file"))),
+    }
 }
 
 #[derive(Deserialize)]
@@ -203,10 +185,11 @@ struct JsonDocument {
 
 async fn json(config: &Config, mut payload: Payload) -> Result<Vec<Received>, Problem> {
     let mut body = BytesMut::new();
+    // JSON escapes may double a text's size. Unlike a file, it has to be in memory as a whole.
+    let most = config.max_upload_bytes.saturating_mul(2).min(JSON_LIMIT);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(broken)?;
-        // JSON escapes may double a text's size.
-        if body.len() + chunk.len() > config.max_upload_bytes.saturating_mul(2) {
+        if body.len() + chunk.len() > most {
             return Err(too_large("body"));
         }
         body.extend_from_slice(&chunk);
@@ -236,27 +219,19 @@ fn json_document(limit: usize, document: serde_json::Value) -> Received {
     if document.text.len() > limit {
         return Received::Refused { title, problem: too_large("text") };
     }
-    Received::File(Box::new(File {
-        content: Content::Text(Bytes::from(document.text)),
-        about: Upload {
+    Received::File(Box::new(Upload {
+        content: Bytes::from(document.text).into(),
+        about: About {
             title: document.title,
             collection: document.collection,
             metadata: document.metadata.unwrap_or_default(),
             source: document.source,
             media_type: Some("text/plain".to_owned()),
-            ..Upload::default()
+            file_name: None,
         },
     }))
 }
 
 fn broken(error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::InvalidRequest, format!("the body cannot be read: {error}"))
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Problem> {
-    let outcome = tokio::task::spawn_blocking(work).await;
-    outcome.map_err(std::io::Error::other).and_then(|outcome| outcome).map_err(|error| {
-        tracing::error!(%error, "an upload could not be kept on disk");
-        Problem::new(Code::StoreUnavailable, "the upload could not be kept on disk; see the server's log")
-    })
 }

@@ -12,14 +12,15 @@ use tantivy::postings::Postings;
 use tantivy::query::{Bm25Weight, Query};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, SegmentReader};
+use uuid::Uuid;
 
 use super::query::{Breadth, Question};
-use super::schema::Fields;
+use super::schema::{DIGEST, Fields, HIGH, LOW, ORDINAL};
 use super::segment::{Part, Segment};
 use super::statistics::Snapshot;
 use super::terms::Found;
 use crate::model::DocumentId;
-use crate::search::{DocumentHit, PassageHit, SearchQuery};
+use crate::search::{DocumentHit, Holding, PassageHit, SearchQuery};
 
 /// Documents looked at closely, beyond those asked for.
 const SPARE_DOCUMENTS: usize = 20;
@@ -172,10 +173,25 @@ fn best_first(a: f32, b: f32) -> Ordering {
     b.total_cmp(&a)
 }
 
+/// What a state of the index holds of each document.
+pub(super) fn holdings(searcher: &tantivy::Searcher) -> tantivy::Result<HashMap<DocumentId, Holding>> {
+    let mut holdings: HashMap<DocumentId, Holding> = HashMap::new();
+    for reader in searcher.segment_readers() {
+        let column = |name| reader.fast_fields().u64(name);
+        let (high, low, ordinals, digests) = (column(HIGH)?, column(LOW)?, column(ORDINAL)?, column(DIGEST)?);
+        for entry in reader.doc_ids_alive() {
+            let (Some(high), Some(low)) = (high.first(entry), low.first(entry)) else { continue };
+            let holding = holdings.entry(DocumentId(Uuid::from_u64_pair(high, low))).or_default();
+            if ordinals.first(entry).is_some() {
+                holding.add(digests.first(entry).unwrap_or_default());
+            }
+        }
+    }
+    Ok(holdings)
+}
+
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::model::PassageId;
 

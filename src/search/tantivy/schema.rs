@@ -50,6 +50,7 @@ pub(super) struct Fields {
     high: Field,
     low: Field,
     ordinal: Field,
+    digest: Field,
 }
 
 /// The upper half of the document's id, to read it quickly.
@@ -58,6 +59,8 @@ pub(super) const HIGH: &str = "high";
 pub(super) const LOW: &str = "low";
 /// The passage's place in its document; a whole document has none.
 pub(super) const ORDINAL: &str = "ordinal";
+/// A passage's digest, by which a check tells an index of other contents.
+pub(super) const DIGEST: &str = "digest";
 
 impl Fields {
     /// The schema, and where its fields are.
@@ -80,6 +83,7 @@ impl Fields {
             high: schema.add_u64_field(HIGH, FAST),
             low: schema.add_u64_field(LOW, FAST),
             ordinal: schema.add_u64_field(ORDINAL, FAST),
+            digest: schema.add_u64_field(DIGEST, FAST),
         };
         (schema.build(), fields)
     }
@@ -103,6 +107,7 @@ impl Fields {
             let title_words = std::iter::repeat_n(&title.words, TITLE_IN_PASSAGE).flatten();
             let mut entry = self.entry(id, document);
             entry.add_u64(self.ordinal, passage.id.ordinal.into());
+            entry.add_u64(self.digest, crate::search::digest(document, passage));
             entry.add_pre_tokenized_text(
                 self.passage.words,
                 indexed(title_words.chain(&heading.words).chain(&text.words).cloned()),

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::texts::read_passages;
+use super::documents::{DocumentRow, document_columns, drop_next_text, mark_stale};
+use super::texts::{Shelf, read_passages};
 use super::{SqliteStore, from_i64, now_ms, to_i64};
-use crate::model::{DocumentId, DocumentStatus};
+use crate::model::{Document, DocumentId, DocumentStatus};
 use crate::store::{ChangeLog, LoggedChange, PresentDocument, StoreError};
 
 #[async_trait]
@@ -42,34 +43,81 @@ impl ChangeLog for SqliteStore {
         from_i64(seq.unwrap_or(0))
     }
 
-    async fn mark_searchable(&self, seq: u64) -> Result<u64, StoreError> {
-        self.writer.write(move |tx| Box::pin(async move {
-            let marked = sqlx::query(
-                "UPDATE documents SET status = ?, change_seq = NULL, updated_at = ? WHERE status = ? AND change_seq <= ?",
-            )
-            .bind(DocumentStatus::Ready.as_str())
-            .bind(now_ms())
-            .bind(DocumentStatus::Processing.as_str())
+    async fn mark_searchable(&self, seq: u64) -> Result<Vec<Document>, StoreError> {
+        let waiting: Option<i64> = sqlx::query_scalar("SELECT 1 FROM documents WHERE change_seq <= ? LIMIT 1")
             .bind(to_i64(seq))
-            .execute(tx)
+            .fetch_optional(&self.readers)
             .await?;
-            Ok(marked.rows_affected())
-        })).await
+        if waiting.is_none() {
+            return Ok(Vec::new());
+        }
+        self.writer.write(move |tx| Box::pin(async move { mark(tx, to_i64(seq)).await })).await
     }
 }
 
+async fn mark(connection: &mut SqliteConnection, seq: i64) -> Result<Vec<Document>, StoreError> {
+    let replaced: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT id FROM documents JOIN next_texts ON next_texts.document_id = documents.id WHERE change_seq <= ?",
+    )
+    .bind(seq)
+    .fetch_all(&mut *connection)
+    .await?;
+    for id in replaced {
+        serve_next_text(&mut *connection, DocumentId(id)).await?;
+    }
+    let rows: Vec<DocumentRow> = sqlx::query_as(concat!(
+        "UPDATE documents SET status = ?, change_seq = NULL, updated_at = ? WHERE change_seq <= ? RETURNING ",
+        document_columns!()
+    ))
+    .bind(DocumentStatus::Ready.as_str())
+    .bind(now_ms())
+    .bind(seq)
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Document::try_from).collect()
+}
+
+/// Puts a replacement in the old text's place.
+async fn serve_next_text(connection: &mut SqliteConnection, id: DocumentId) -> Result<(), StoreError> {
+    for statement in [
+        "DELETE FROM passages WHERE document_id = ?1",
+        "INSERT INTO passages SELECT * FROM next_passages WHERE document_id = ?1",
+        "DELETE FROM texts WHERE document_id = ?1",
+        "INSERT INTO texts (document_id, text, content_hash, replaced_at) \
+         SELECT document_id, text, content_hash, ?2 FROM next_texts WHERE document_id = ?1",
+        "DELETE FROM cached_analyses WHERE document_id = ?1",
+        "DELETE FROM document_summaries WHERE document_id = ?1",
+    ] {
+        sqlx::query(statement).bind(id.0).bind(now_ms()).execute(&mut *connection).await?;
+    }
+    drop_next_text(&mut *connection, id).await?;
+    mark_stale(connection, id).await
+}
+
 /// What the index should hold of a document: nothing where it is gone or has no text.
-async fn present_document(
+pub(super) async fn present_document(
     connection: &mut SqliteConnection,
     id: DocumentId,
 ) -> Result<Option<PresentDocument>, StoreError> {
-    let row: Option<(String, String)> = sqlx::query_as(
-        "SELECT title, collection FROM documents \
-         WHERE id = ? AND EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id)",
+    let row: Option<(String, String, bool, bool)> = sqlx::query_as(
+        "SELECT title, collection, EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id), \
+         EXISTS (SELECT 1 FROM next_texts WHERE document_id = documents.id) FROM documents WHERE id = ?",
     )
     .bind(id.0)
     .fetch_optional(&mut *connection)
     .await?;
-    let Some((title, collection)) = row else { return Ok(None) };
-    Ok(Some(PresentDocument { title, collection, passages: read_passages(connection, id, 0..u32::MAX).await? }))
+    let Some((title, collection, serves, replaced)) = row else { return Ok(None) };
+    if !(serves || replaced) {
+        return Ok(None);
+    }
+    let shelf = if replaced { Shelf::Next } else { Shelf::Serving };
+    let passages = read_passages(connection, shelf, id, 0..u32::MAX).await?;
+    Ok(Some(PresentDocument { title, collection, passages }))
+}
+
+/// Notes that the index must look at the document again, and forgets earlier notes of the same document.
+pub(super) async fn log_change(connection: &mut SqliteConnection, id: DocumentId) -> Result<i64, StoreError> {
+    sqlx::query("DELETE FROM changes WHERE document_id = ?").bind(id.0).execute(&mut *connection).await?;
+    let logged = sqlx::query("INSERT INTO changes (document_id) VALUES (?)").bind(id.0).execute(connection).await?;
+    Ok(logged.last_insert_rowid())
 }

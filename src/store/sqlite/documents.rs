@@ -1,31 +1,31 @@
 //! Documents in SQLite.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::texts::insert_passages;
+use super::changes::log_change;
+use super::originals::insert_part;
 use super::vectors::forget_vectors;
 use super::{SqliteStore, corrupt, from_i64, from_json, from_ms, now_ms, to_i64, to_json};
 use crate::error::{Code, Problem};
-use crate::model::{Document, DocumentId, DocumentStatus, StandingAnalysis};
+use crate::model::{ContentId, Document, DocumentId, DocumentStatus, Progress, StandingAnalysis};
 use crate::store::{
-    Added, Claimed, DocumentFilter, DocumentPatch, DocumentStore, ExtractedDocument, Listed, NewDocument, Page,
-    StoreError,
+    Added, DocumentFilter, DocumentPatch, DocumentStore, Listed, NewDocument, Original, Page, StoreError,
 };
 
 /// The columns of [`DocumentRow`], for every statement that reads documents.
 macro_rules! document_columns {
     () => {
         "id, title, status, error_code, error_message, collection, metadata, source, media_type, bytes, language, \
-         passages, created_at, updated_at, \
+         passages, created_at, updated_at, content_hash, change_seq, warnings, \
          (SELECT summary FROM document_summaries WHERE document_id = documents.id) AS summary"
     };
 }
+pub(super) use document_columns;
 
 #[derive(FromRow)]
-struct DocumentRow {
+pub(super) struct DocumentRow {
     id: Uuid,
     title: String,
     status: String,
@@ -42,7 +42,13 @@ struct DocumentRow {
     updated_at: i64,
     /// The whole analysis, of which documents show a part.
     summary: Option<String>,
+    content_hash: String,
+    change_seq: Option<i64>,
+    warnings: String,
 }
+
+/// Said of a failed document whose earlier content still serves.
+const STILL_SERVES: &str = "the content before this one is still searchable";
 
 impl TryFrom<DocumentRow> for Document {
     type Error = StoreError;
@@ -57,10 +63,15 @@ impl TryFrom<DocumentRow> for Document {
         let standing: Option<StandingAnalysis> = row.summary.as_deref().map(from_json).transpose()?;
         let (summary, key_points) =
             standing.map_or((None, Vec::new()), |standing| (Some(standing.summary), standing.key_points));
+        let status: DocumentStatus = row.status.parse().map_err(corrupt)?;
+        let mut warnings: Vec<String> = from_json(&row.warnings)?;
+        if status == DocumentStatus::Failed && row.passages > 0 {
+            warnings.push(STILL_SERVES.to_owned());
+        }
         Ok(Self {
             id: DocumentId(row.id),
             title: row.title,
-            status: row.status.parse().map_err(corrupt)?,
+            status,
             error,
             collection: row.collection,
             metadata: from_json(&row.metadata)?,
@@ -73,17 +84,16 @@ impl TryFrom<DocumentRow> for Document {
             key_points,
             created_at: from_ms(row.created_at)?,
             updated_at: from_ms(row.updated_at)?,
+            sha256: row.content_hash,
+            progress: match (status, row.change_seq) {
+                (DocumentStatus::Queued, _) => Progress::Waiting,
+                (DocumentStatus::Processing, None) => Progress::Extracting,
+                (DocumentStatus::Processing, Some(_)) => Progress::Indexing,
+                (DocumentStatus::Ready | DocumentStatus::Failed, _) => Progress::Done,
+            },
+            warnings,
         })
     }
-}
-
-#[derive(FromRow)]
-struct ClaimedRow {
-    id: Uuid,
-    content: Vec<u8>,
-    content_hash: String,
-    file_name: Option<String>,
-    media_type: String,
 }
 
 #[async_trait]
@@ -92,23 +102,22 @@ impl DocumentStore for SqliteStore {
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
-                    let earlier: Option<Uuid> =
-                        sqlx::query_scalar("SELECT id FROM documents WHERE collection = ? AND content_hash = ?")
-                            .bind(&new.collection)
-                            .bind(&new.content.hash)
-                            .fetch_optional(&mut *tx)
-                            .await?;
-                    if let Some(id) = earlier {
-                        return Ok(Added { document: read_document(&mut *tx, DocumentId(id)).await?, duplicate: true });
+                    let earlier: Option<DocumentRow> = sqlx::query_as(concat!(
+                        "SELECT ",
+                        document_columns!(),
+                        " FROM documents WHERE collection = ? AND content_hash = ?"
+                    ))
+                    .bind(&new.collection)
+                    .bind(&new.content.hash)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+                    if let Some(earlier) = earlier {
+                        if let Original::Kept { content, .. } = new.content.original {
+                            forget(&mut *tx, content).await?;
+                        }
+                        return Ok(Added { document: earlier.try_into()?, duplicate: true });
                     }
-                    let id = DocumentId::new();
-                    insert_row(&mut *tx, id, &new).await?;
-                    sqlx::query("INSERT INTO originals (document_id, content) VALUES (?, ?)")
-                        .bind(id.0)
-                        .bind(&new.content.bytes[..])
-                        .execute(&mut *tx)
-                        .await?;
-                    let document = read_document(&mut *tx, id).await?;
+                    let document = insert_document(&mut *tx, DocumentId::new(), &new).await?;
                     Ok(Added { document, duplicate: false })
                 })
             })
@@ -136,15 +145,20 @@ impl DocumentStore for SqliteStore {
         Ok(Listed { items, total: from_i64(total)? })
     }
 
-    async fn original(&self, id: DocumentId) -> Result<(Bytes, Option<String>), StoreError> {
-        let row: Option<(Vec<u8>, Option<String>)> = sqlx::query_as(
-            "SELECT originals.content, documents.file_name FROM documents \
-             JOIN originals ON originals.document_id = documents.id WHERE documents.id = ?",
-        )
-        .bind(id.0)
-        .fetch_optional(&self.readers)
-        .await?;
-        row.map(|(content, name)| (Bytes::from(content), name)).ok_or(StoreError::DocumentNotFound)
+    async fn documents_with(&self, collection: &str, hashes: &[String]) -> Result<Vec<Document>, StoreError> {
+        if hashes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query =
+            QueryBuilder::<Sqlite>::new(concat!("SELECT ", document_columns!(), " FROM documents WHERE collection = "));
+        query.push_bind(collection.to_owned()).push(" AND content_hash IN (");
+        let mut list = query.separated(", ");
+        for hash in hashes {
+            list.push_bind(hash.clone());
+        }
+        query.push(")");
+        let rows: Vec<DocumentRow> = query.build_query_as().fetch_all(&self.readers).await?;
+        rows.into_iter().map(Document::try_from).collect()
     }
 
     async fn replace_document(&self, id: DocumentId, new: NewDocument) -> Result<Document, StoreError> {
@@ -154,17 +168,18 @@ impl DocumentStore for SqliteStore {
                     let document = read_document(&mut *tx, id).await?;
                     refuse_duplicate(&mut *tx, id, &new.collection, &new.content.hash).await?;
                     overwrite_row(&mut *tx, id, &new).await?;
-                    sqlx::query("UPDATE originals SET content = ? WHERE document_id = ?")
-                        .bind(&new.content.bytes[..])
+                    // What is said of the document is said of its new content from now on.
+                    sqlx::query("DELETE FROM document_summaries WHERE document_id = ?")
                         .bind(id.0)
                         .execute(&mut *tx)
                         .await?;
-                    forget_analyses(&mut *tx, id).await?;
-                    if document.collection != new.collection {
+                    // The index may have taken up a replacement that never came to serve.
+                    let superseded = drop_next_text(&mut *tx, id).await?;
+                    let renamed = (&document.title, &document.collection) != (&new.title, &new.collection);
+                    if superseded || renamed {
                         log_change(&mut *tx, id).await?;
                     }
-                    let document = read_document(&mut *tx, id).await?;
-                    Ok(document)
+                    read_document(&mut *tx, id).await
                 })
             })
             .await
@@ -185,12 +200,14 @@ impl DocumentStore for SqliteStore {
                     let metadata = patch.metadata.as_ref().map(to_json).transpose()?;
                     sqlx::query(
                         "UPDATE documents SET title = coalesce(?, title), title_given = title_given OR ?, \
-             metadata = coalesce(?, metadata), collection = coalesce(?, collection), updated_at = ? WHERE id = ?",
+             metadata = coalesce(?, metadata), collection = coalesce(?, collection), source = coalesce(?, source), \
+             updated_at = ? WHERE id = ?",
                     )
                     .bind(&patch.title)
                     .bind(patch.title.is_some())
                     .bind(metadata)
                     .bind(&patch.collection)
+                    .bind(&patch.source)
                     .bind(now_ms())
                     .bind(id.0)
                     .execute(&mut *tx)
@@ -228,142 +245,35 @@ impl DocumentStore for SqliteStore {
             .await
     }
 
-    async fn delete_document(&self, id: DocumentId) -> Result<(), StoreError> {
+    async fn delete_document(&self, id: DocumentId) -> Result<Document, StoreError> {
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    let document = read_document(&mut *tx, id).await?;
                     forget_vectors(&mut *tx, id).await?;
-                    let deleted =
-                        sqlx::query("DELETE FROM documents WHERE id = ?").bind(id.0).execute(&mut *tx).await?;
-                    if deleted.rows_affected() == 0 {
-                        return Err(StoreError::DocumentNotFound);
-                    }
+                    sqlx::query("DELETE FROM documents WHERE id = ?").bind(id.0).execute(&mut *tx).await?;
                     log_change(&mut *tx, id).await?;
-                    Ok(())
-                })
-            })
-            .await
-    }
-
-    async fn claim_document(&self) -> Result<Option<Claimed>, StoreError> {
-        self.writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    let row: Option<ClaimedRow> = sqlx::query_as(
-                        "SELECT documents.id, originals.content, documents.content_hash, documents.file_name, \
-             documents.media_type FROM documents JOIN originals ON originals.document_id = documents.id \
-             WHERE documents.status = ? ORDER BY documents.id LIMIT 1",
-                    )
-                    .bind(DocumentStatus::Queued.as_str())
-                    .fetch_optional(&mut *tx)
-                    .await?;
-                    let Some(row) = row else { return Ok(None) };
-                    sqlx::query("UPDATE documents SET status = ?, change_seq = NULL, updated_at = ? WHERE id = ?")
-                        .bind(DocumentStatus::Processing.as_str())
-                        .bind(now_ms())
-                        .bind(row.id)
-                        .execute(&mut *tx)
-                        .await?;
-                    Ok(Some(Claimed {
-                        id: DocumentId(row.id),
-                        bytes: Bytes::from(row.content),
-                        hash: row.content_hash,
-                        file_name: row.file_name,
-                        media_type: row.media_type,
-                    }))
-                })
-            })
-            .await
-    }
-
-    async fn release_claims(&self) -> Result<u64, StoreError> {
-        // Extracted documents (with `change_seq`) only wait for the index, which follows the log by itself.
-        self.writer
-            .write(|tx| {
-                Box::pin(async move {
-                    let released =
-                        sqlx::query("UPDATE documents SET status = ? WHERE status = ? AND change_seq IS NULL")
-                            .bind(DocumentStatus::Queued.as_str())
-                            .bind(DocumentStatus::Processing.as_str())
-                            .execute(tx)
-                            .await?;
-                    Ok(released.rows_affected())
-                })
-            })
-            .await
-    }
-
-    async fn keep_extraction(&self, claimed: &Claimed, found: ExtractedDocument) -> Result<(), StoreError> {
-        let claimed = claimed.clone();
-        self.writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    if !still_claimed(&mut *tx, &claimed).await? {
-                        return Ok(());
-                    }
-                    drop_text(&mut *tx, claimed.id).await?;
-                    sqlx::query("INSERT INTO texts (document_id, text) VALUES (?, ?)")
-                        .bind(claimed.id.0)
-                        .bind(&found.text)
-                        .execute(&mut *tx)
-                        .await?;
-                    insert_passages(&mut *tx, &found.passages).await?;
-                    let seq = log_change(&mut *tx, claimed.id).await?;
-                    sqlx::query(
-                        "UPDATE documents SET title = CASE WHEN title_given THEN title ELSE coalesce(?, title) END, \
-             media_type = ?, language = ?, passages = ?, change_seq = ?, updated_at = ? WHERE id = ?",
-                    )
-                    .bind(&found.title)
-                    .bind(&found.media_type)
-                    .bind(&found.language)
-                    .bind(to_i64(found.passages.len()))
-                    .bind(seq)
-                    .bind(now_ms())
-                    .bind(claimed.id.0)
-                    .execute(&mut *tx)
-                    .await?;
-                    Ok(())
-                })
-            })
-            .await
-    }
-
-    async fn fail_document(&self, claimed: &Claimed, problem: Problem) -> Result<(), StoreError> {
-        let claimed = claimed.clone();
-        self.writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    if !still_claimed(&mut *tx, &claimed).await? {
-                        return Ok(());
-                    }
-                    // A failed document is not searchable: what an earlier content left in the index goes.
-                    if drop_text(&mut *tx, claimed.id).await? {
-                        log_change(&mut *tx, claimed.id).await?;
-                    }
-                    sqlx::query(
-            "UPDATE documents SET status = ?, error_code = ?, error_message = ?, passages = 0, language = NULL, \
-             change_seq = NULL, updated_at = ? WHERE id = ?",
-        )
-        .bind(DocumentStatus::Failed.as_str())
-        .bind(problem.code.as_str())
-        .bind(&problem.message)
-        .bind(now_ms())
-        .bind(claimed.id.0)
-        .execute(&mut *tx)
-        .await?;
-                    Ok(())
+                    mark_stale(&mut *tx, id).await?;
+                    Ok(document)
                 })
             })
             .await
     }
 }
 
-async fn insert_row(connection: &mut SqliteConnection, id: DocumentId, new: &NewDocument) -> Result<(), StoreError> {
+async fn insert_document(
+    connection: &mut SqliteConnection,
+    id: DocumentId,
+    new: &NewDocument,
+) -> Result<Document, StoreError> {
     let now = now_ms();
-    sqlx::query(
-        "INSERT INTO documents (id, title, title_given, collection, status, metadata, source, file_name, \
-             media_type, bytes, content_hash, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
+    let (content, bytes) = keep_content(connection, new).await?;
+    let row: DocumentRow = sqlx::query_as(concat!(
+        "INSERT INTO documents (id, title, title_given, collection, status, metadata, source, file_name, media_type, \
+         bytes, content, content_hash, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         RETURNING ",
+        document_columns!()
+    ))
     .bind(id.0)
     .bind(&new.title)
     .bind(new.title_given)
@@ -373,21 +283,23 @@ async fn insert_row(connection: &mut SqliteConnection, id: DocumentId, new: &New
     .bind(&new.source)
     .bind(&new.file_name)
     .bind(&new.content.media_type)
-    .bind(to_i64(new.content.bytes.len()))
+    .bind(to_i64(bytes))
+    .bind(content.0)
     .bind(&new.content.hash)
     .bind(now)
     .bind(now)
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(())
+    row.try_into()
 }
 
-/// Gives a document's row new content, queued.
+/// Gives a document's row new content, queued. A trigger removes the old content's parts.
 async fn overwrite_row(connection: &mut SqliteConnection, id: DocumentId, new: &NewDocument) -> Result<(), StoreError> {
+    let (content, bytes) = keep_content(connection, new).await?;
     sqlx::query(
         "UPDATE documents SET title = ?, title_given = ?, collection = ?, status = ?, error_code = NULL, \
-             error_message = NULL, metadata = ?, source = ?, file_name = ?, media_type = ?, bytes = ?, \
-             content_hash = ?, change_seq = NULL, updated_at = ? WHERE id = ?",
+             error_message = NULL, warnings = '[]', metadata = ?, source = ?, file_name = ?, media_type = ?, \
+             bytes = ?, content = ?, content_hash = ?, change_seq = NULL, updated_at = ? WHERE id = ?",
     )
     .bind(&new.title)
     .bind(new.title_given)
@@ -397,7 +309,8 @@ async fn overwrite_row(connection: &mut SqliteConnection, id: DocumentId, new: &
     .bind(&new.source)
     .bind(&new.file_name)
     .bind(&new.content.media_type)
-    .bind(to_i64(new.content.bytes.len()))
+    .bind(to_i64(bytes))
+    .bind(content.0)
     .bind(&new.content.hash)
     .bind(now_ms())
     .bind(id.0)
@@ -406,7 +319,24 @@ async fn overwrite_row(connection: &mut SqliteConnection, id: DocumentId, new: &
     Ok(())
 }
 
-async fn read_document(connection: &mut SqliteConnection, id: DocumentId) -> Result<Document, StoreError> {
+/// Keeps the bytes that are not in the store yet; their name and size.
+async fn keep_content(connection: &mut SqliteConnection, new: &NewDocument) -> Result<(ContentId, u64), StoreError> {
+    match &new.content.original {
+        Original::Kept { content, bytes } => Ok((*content, *bytes)),
+        Original::Whole(whole) => {
+            let content = ContentId::new();
+            insert_part(connection, content, 0, whole).await?;
+            Ok((content, whole.len() as u64))
+        }
+    }
+}
+
+async fn forget(connection: &mut SqliteConnection, content: ContentId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM original_parts WHERE content = ?").bind(content.0).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn read_document(connection: &mut SqliteConnection, id: DocumentId) -> Result<Document, StoreError> {
     let row: Option<DocumentRow> =
         sqlx::query_as(concat!("SELECT ", document_columns!(), " FROM documents WHERE id = ?"))
             .bind(id.0)
@@ -422,18 +352,6 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &DocumentFilter) {
     if let Some(status) = filter.status {
         query.push(" AND status = ").push_bind(status.as_str());
     }
-}
-
-/// Whether nobody replaced or deleted the document since it was claimed.
-async fn still_claimed(connection: &mut SqliteConnection, claimed: &Claimed) -> Result<bool, StoreError> {
-    let found: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM documents WHERE id = ? AND status = ? AND content_hash = ?")
-            .bind(claimed.id.0)
-            .bind(DocumentStatus::Processing.as_str())
-            .bind(&claimed.hash)
-            .fetch_one(connection)
-            .await?;
-    Ok(found > 0)
 }
 
 async fn refuse_duplicate(
@@ -452,22 +370,16 @@ async fn refuse_duplicate(
     other.map_or(Ok(()), |other| Err(StoreError::Duplicate(DocumentId(other))))
 }
 
-/// Removes the text and the passages; tells whether there was a text.
-async fn drop_text(connection: &mut SqliteConnection, id: DocumentId) -> Result<bool, StoreError> {
-    sqlx::query("DELETE FROM passages WHERE document_id = ?").bind(id.0).execute(&mut *connection).await?;
-    let dropped = sqlx::query("DELETE FROM texts WHERE document_id = ?").bind(id.0).execute(connection).await?;
+/// Removes the text of a replacement that waits for the index; tells whether there was one.
+pub(super) async fn drop_next_text(connection: &mut SqliteConnection, id: DocumentId) -> Result<bool, StoreError> {
+    let dropped =
+        sqlx::query("DELETE FROM next_texts WHERE document_id = ?").bind(id.0).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM next_passages WHERE document_id = ?").bind(id.0).execute(connection).await?;
     Ok(dropped.rows_affected() > 0)
 }
 
-async fn forget_analyses(connection: &mut SqliteConnection, id: DocumentId) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM cached_analyses WHERE document_id = ?").bind(id.0).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM document_summaries WHERE document_id = ?").bind(id.0).execute(connection).await?;
+/// Marks the answers that cite a document whose text is gone or another.
+pub(super) async fn mark_stale(connection: &mut SqliteConnection, id: DocumentId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE cited_documents SET stale = 1 WHERE document_id = ?").bind(id.0).execute(connection).await?;
     Ok(())
-}
-
-/// Notes that the index must look at the document again, and forgets earlier notes of the same document.
-async fn log_change(connection: &mut SqliteConnection, id: DocumentId) -> Result<i64, StoreError> {
-    sqlx::query("DELETE FROM changes WHERE document_id = ?").bind(id.0).execute(&mut *connection).await?;
-    let logged = sqlx::query("INSERT INTO changes (document_id) VALUES (?)").bind(id.0).execute(connection).await?;
-    Ok(logged.last_insert_rowid())
 }

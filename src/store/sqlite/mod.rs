@@ -4,9 +4,12 @@
 //! beside it (write-ahead logging lets them go on during a write). Every write reaches the disk before it is
 //! acknowledged.
 
+mod audit;
 mod changes;
 mod documents;
+mod originals;
 mod questions;
+mod queue;
 mod summaries;
 mod texts;
 mod usage;
@@ -27,10 +30,15 @@ use super::{Store, StoreError};
 pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
+    /// For work beside both that takes long: checks and copies.
+    options: SqliteConnectOptions,
 }
 
 /// The file's name in the data folder.
 const FILE: &str = "dokkai.sqlite";
+
+/// SQLite's result code for a disk without room.
+const FULL: &str = "13";
 
 impl SqliteStore {
     /// Opens the file in `folder`, which is made where it is missing, and applies the migrations.
@@ -58,9 +66,9 @@ impl SqliteStore {
         let readers = SqlitePoolOptions::new()
             .max_connections(8)
             .test_before_acquire(false)
-            .connect_with(options.read_only(true))
+            .connect_with(options.clone().read_only(true))
             .await?;
-        Ok(Self { writer: Writer::start(writer), readers })
+        Ok(Self { writer: Writer::start(writer), readers, options })
     }
 }
 
@@ -77,10 +85,17 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) {
             Self::Corrupt(error.to_string())
+        } else if is_full(&error) {
+            Self::Full(error.to_string())
         } else {
             Self::Unavailable(error.to_string())
         }
     }
+}
+
+/// Whether there is no room on the disk.
+fn is_full(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == FULL)
 }
 
 fn corrupt(error: impl std::fmt::Display) -> StoreError {

@@ -7,7 +7,9 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::{SqliteStore, from_i64, from_json, now_ms, to_i64, to_json, to_ms};
-use crate::model::{Feedback, KeptAnalysis, Prompt, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus};
+use crate::model::{
+    DocumentId, Feedback, KeptAnalysis, Prompt, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus,
+};
 use crate::store::{Listed, Page, QuestionFilter, QuestionStore, StoreError};
 
 #[async_trait]
@@ -130,9 +132,14 @@ impl QuestionStore for SqliteStore {
     async fn finish_question(&self, record: &QuestionRecord, detail: &QuestionDetail) -> Result<(), StoreError> {
         let (id, status, json) = (record.id, record.status, to_json(record)?);
         let detail = to_json(detail)?;
+        let asked_at = to_ms(record.created_at);
+        let mut cited: Vec<DocumentId> = record.citations.iter().map(|citation| citation.document_id).collect();
+        cited.sort_unstable();
+        cited.dedup();
         self.writer
             .write_loose(move |tx| {
                 Box::pin(async move {
+                    keep_cited(&mut *tx, id, asked_at, &cited).await?;
                     sqlx::query("UPDATE questions SET status = ?, record = ? WHERE id = ?")
                         .bind(status.as_str())
                         .bind(json)
@@ -168,6 +175,7 @@ impl QuestionStore for SqliteStore {
         if record.status == QuestionStatus::Running {
             record.analyses = kept_of(&mut tx, id).await?.into_iter().map(|kept| kept.analysis).collect();
         }
+        tell_stale(&mut tx, std::slice::from_mut(&mut record)).await?;
         Ok(record)
     }
 
@@ -209,7 +217,8 @@ impl QuestionStore for SqliteStore {
         }
         list.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(page.limit));
         let rows: Vec<RecordRow> = list.build_query_as().fetch_all(&mut *tx).await?;
-        let items = rows.into_iter().map(record).collect::<Result<_, _>>()?;
+        let mut items = rows.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
+        tell_stale(&mut tx, &mut items).await?;
         Ok(Listed { items, total: from_i64(total)? })
     }
 
@@ -299,4 +308,52 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &QuestionFilter) {
     if let Some(conversation_id) = &filter.conversation_id {
         query.push(" AND conversation_id = ").push_bind(conversation_id.clone());
     }
+}
+
+/// Notes which documents an answer cites; those whose text went or changed since it was asked are stale at once.
+async fn keep_cited(
+    connection: &mut SqliteConnection,
+    id: QuestionId,
+    asked_at: i64,
+    cited: &[DocumentId],
+) -> Result<(), StoreError> {
+    for document in cited {
+        sqlx::query(
+            "INSERT OR REPLACE INTO cited_documents (question_id, document_id, stale) \
+             SELECT id, ?, NOT EXISTS (SELECT 1 FROM texts WHERE document_id = ? AND coalesce(replaced_at, 0) < ?) \
+             FROM questions WHERE id = ?",
+        )
+        .bind(document.0)
+        .bind(document.0)
+        .bind(asked_at)
+        .bind(id.0)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Fills in which cited documents are gone or replaced by now.
+async fn tell_stale(connection: &mut SqliteConnection, records: &mut [QuestionRecord]) -> Result<(), StoreError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT question_id, document_id FROM cited_documents WHERE stale AND question_id IN (",
+    );
+    let mut list = query.separated(", ");
+    for record in records.iter() {
+        list.push_bind(record.id.0);
+    }
+    query.push(") ORDER BY document_id");
+    let rows: Vec<(Uuid, Uuid)> = query.build_query_as().fetch_all(connection).await?;
+    let mut stale: HashMap<Uuid, Vec<DocumentId>> = HashMap::new();
+    for (question, document) in rows {
+        stale.entry(question).or_default().push(DocumentId(document));
+    }
+    for record in records {
+        record.stale_documents = stale.remove(&record.id.0).unwrap_or_default();
+        record.stale = !record.stale_documents.is_empty();
+    }
+    Ok(())
 }

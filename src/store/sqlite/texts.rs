@@ -30,7 +30,7 @@ pub(super) struct PassageRow {
 }
 
 /// Id, title, collection, content hash, date and time of storing.
-type KnownRow = (Uuid, String, String, String, Option<String>, i64);
+type KnownRow = (Uuid, String, String, String, Option<String>, i64, i64);
 
 impl TryFrom<PassageRow> for Passage {
     type Error = StoreError;
@@ -90,10 +90,10 @@ impl TextStore for SqliteStore {
             return Ok(Vec::new());
         }
         let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT id, title, collection, content_hash, CAST(coalesce(json_extract(metadata, '$.date'), \
+            "SELECT id, title, collection, texts.content_hash, CAST(coalesce(json_extract(metadata, '$.date'), \
              json_extract(metadata, '$.published'), json_extract(metadata, '$.updated'), \
-             json_extract(metadata, '$.year')) AS TEXT), created_at FROM documents \
-             WHERE EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id) AND id IN (",
+             json_extract(metadata, '$.year')) AS TEXT), created_at, coalesce(replaced_at, 0) \
+             FROM documents JOIN texts ON texts.document_id = documents.id WHERE id IN (",
         );
         let mut list = query.separated(", ");
         for id in ids {
@@ -102,9 +102,10 @@ impl TextStore for SqliteStore {
         query.push(")");
         let rows: Vec<KnownRow> = query.build_query_as().fetch_all(&self.readers).await?;
         let mut known = HashMap::with_capacity(rows.len());
-        for (id, title, collection, content_hash, dated, created_at) in rows {
-            let created_at = from_ms(created_at)?;
-            let document = KnownDocument { id: DocumentId(id), title, collection, content_hash, dated, created_at };
+        for (id, title, collection, content_hash, dated, created_at, text_version) in rows {
+            let (created_at, text_version) = (from_ms(created_at)?, from_i64(text_version)?);
+            let id_ = DocumentId(id);
+            let document = KnownDocument { id: id_, title, collection, content_hash, text_version, dated, created_at };
             known.insert(id, document);
         }
         Ok(ids.iter().filter_map(|id| known.remove(&id.0)).collect())
@@ -151,31 +152,65 @@ impl TextStore for SqliteStore {
     }
 
     async fn passage_range(&self, id: DocumentId, ordinals: Range<u32>) -> Result<Vec<Passage>, StoreError> {
-        read_passages(&mut *self.readers.acquire().await?, id, ordinals).await
+        read_passages(&mut *self.readers.acquire().await?, Shelf::Serving, id, ordinals).await
     }
+}
+
+/// Where passages are.
+#[derive(Clone, Copy)]
+pub(super) enum Shelf {
+    /// Those that readers see.
+    Serving,
+    /// Those of a replacement that waits for the index.
+    Next,
 }
 
 pub(super) async fn read_passages(
     connection: &mut SqliteConnection,
+    shelf: Shelf,
     id: DocumentId,
     ordinals: Range<u32>,
 ) -> Result<Vec<Passage>, StoreError> {
-    let rows: Vec<PassageRow> = sqlx::query_as(concat!(
-        "SELECT ",
-        passage_columns!(),
-        " FROM passages WHERE document_id = ? AND ordinal >= ? AND ordinal < ? ORDER BY ordinal"
-    ))
-    .bind(id.0)
-    .bind(i64::from(ordinals.start))
-    .bind(i64::from(ordinals.end))
-    .fetch_all(connection)
-    .await?;
+    macro_rules! read_from {
+        ($table:literal) => {
+            concat!(
+                "SELECT ",
+                passage_columns!(),
+                " FROM ",
+                $table,
+                " WHERE document_id = ? AND ordinal >= ? AND ordinal < ? ORDER BY ordinal"
+            )
+        };
+    }
+    let query = match shelf {
+        Shelf::Serving => read_from!("passages"),
+        Shelf::Next => read_from!("next_passages"),
+    };
+    let rows: Vec<PassageRow> = sqlx::query_as(query)
+        .bind(id.0)
+        .bind(i64::from(ordinals.start))
+        .bind(i64::from(ordinals.end))
+        .fetch_all(connection)
+        .await?;
     rows.into_iter().map(Passage::try_from).collect()
 }
 
-pub(super) async fn insert_passages(connection: &mut SqliteConnection, passages: &[Passage]) -> Result<(), StoreError> {
+pub(super) async fn insert_passages(
+    connection: &mut SqliteConnection,
+    shelf: Shelf,
+    passages: &[Passage],
+) -> Result<(), StoreError> {
+    macro_rules! insert_into {
+        ($table:literal) => {
+            concat!("INSERT INTO ", $table, " (", passage_columns!(), ") VALUES (?, ?, ?, ?, ?, ?, ?)")
+        };
+    }
+    let query = match shelf {
+        Shelf::Serving => insert_into!("passages"),
+        Shelf::Next => insert_into!("next_passages"),
+    };
     for passage in passages {
-        sqlx::query(concat!("INSERT INTO passages (", passage_columns!(), ") VALUES (?, ?, ?, ?, ?, ?, ?)"))
+        sqlx::query(query)
             .bind(passage.id.document_id.0)
             .bind(i64::from(passage.id.ordinal))
             .bind(&passage.text)

@@ -59,6 +59,11 @@ impl Writer {
     }
 }
 
+/// The failure of a whole transaction, as each of its writes sees it.
+fn as_store_error(error: &sqlx::Error) -> StoreError {
+    if super::is_full(error) { StoreError::Full(error.to_string()) } else { StoreError::Unavailable(error.to_string()) }
+}
+
 fn closed() -> StoreError {
     StoreError::Unavailable("the database is closed".to_owned())
 }
@@ -105,7 +110,7 @@ where
         let outcome = match (self.outcome, failed) {
             // What failed by itself says why best.
             (Some(Err(error)), _) => Err(error),
-            (_, Some(error)) => Err(StoreError::Unavailable(error.to_string())),
+            (_, Some(error)) => Err(as_store_error(error)),
             (Some(Ok(value)), None) => Ok(value),
             (None, None) => Err(closed()),
         };

@@ -32,6 +32,8 @@ pub(crate) fn question(text: &str) -> QuestionRecord {
         settings: RunSettings::default(),
         feedback: None,
         error: None,
+        stale: false,
+        stale_documents: Vec::new(),
         created_at: OffsetDateTime::UNIX_EPOCH,
     }
 }

@@ -1,0 +1,261 @@
+//! What `dokkai ingest --sync` does: which files of a folder are new, changed, moved or gone, by what the server holds.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use super::CliError;
+use super::client::Client;
+use super::ingest::{self, Follower, Outcome};
+
+/// Files that are read at once to compare them.
+const HASHED_AT_ONCE: usize = 4;
+
+/// Makes a collection hold what a folder holds.
+pub(super) async fn run(
+    client: &Client,
+    paths: &[PathBuf],
+    collection: Option<&str>,
+    matches: &ArgMatches,
+) -> Result<(), CliError> {
+    let [folder] = paths else { return Err(CliError::Server("--sync takes one folder".to_owned())) };
+    let folder = folder.canonicalize()?;
+    if !folder.is_dir() {
+        return Err(CliError::Server(format!("{} is no folder", folder.display())));
+    }
+    let held = held(client, collection.unwrap_or("default")).await?;
+    let files = stream::iter(ingest::files(std::slice::from_ref(&folder))?);
+    let hashed = files.map(|path| async { Present { hash: ingest::hash(path.clone()).await, path } });
+    let files: Vec<Present> = hashed.buffered(HASHED_AT_ONCE).collect().await;
+    let plan = plan(&folder, &files, &held);
+    // A folder that is not mounted looks empty, and nobody means to lose everything.
+    if files.is_empty() && !plan.gone.is_empty() {
+        let message = format!("{} holds no file; delete its documents yourself if you mean it", folder.display());
+        return Err(CliError::Server(message));
+    }
+    let unreadable: Vec<&PathBuf> = files.iter().filter(|file| file.hash.is_none()).map(|file| &file.path).collect();
+    let outcomes = if matches.get_flag("dry-run") { Vec::new() } else { carry_out(client, &plan, collection).await? };
+    if matches.get_flag("json") {
+        let done = json!({"plan": plan, "documents": outcomes, "unreadable": unreadable});
+        println!("{}", serde_json::to_string_pretty(&done).map_err(std::io::Error::other)?);
+    } else {
+        show(&plan);
+        unreadable.iter().for_each(|path| println!("unreadable: {}", path.display()));
+        if !outcomes.is_empty() {
+            ingest::report(&outcomes);
+        }
+    }
+    let failed = outcomes.iter().any(Outcome::failed) || !unreadable.is_empty();
+    if failed { Err(CliError::Partial) } else { Ok(()) }
+}
+
+fn show(plan: &Plan) {
+    let lists = [("changed", &plan.changed), ("moved", &plan.moved), ("gone", &plan.gone)];
+    for path in &plan.new {
+        println!("new: {}", path.display());
+    }
+    for (word, list) in lists {
+        list.iter().for_each(|(path, _)| println!("{word}: {}", path.display()));
+    }
+    println!(
+        "{} new, {} changed, {} moved, {} gone, {} unchanged",
+        plan.new.len(),
+        plan.changed.len(),
+        plan.moved.len(),
+        plan.gone.len(),
+        plan.unchanged
+    );
+}
+
+/// All documents of a collection.
+async fn held(client: &Client, collection: &str) -> Result<Vec<Held>, CliError> {
+    let mut held = Vec::new();
+    let mut cursor = Some(String::new());
+    while let Some(next) = cursor {
+        let query = [("collection", collection), ("limit", "500"), ("cursor", &next)];
+        let list: Value = client.get("/api/documents", &query).await?;
+        for document in list["documents"].as_array().into_iter().flatten() {
+            let text = |field: &str| document[field].as_str().unwrap_or_default().to_owned();
+            let source = document["source"].as_str().map(PathBuf::from);
+            held.push(Held { id: text("id"), hash: text("sha256"), source });
+        }
+        cursor = list["next_cursor"].as_str().map(str::to_owned);
+    }
+    Ok(held)
+}
+
+async fn carry_out(client: &Client, plan: &Plan, collection: Option<&str>) -> Result<Vec<Outcome>, CliError> {
+    let follower = Follower::start(client).await?;
+    let bar = ingest::bar(plan.new.len() + plan.changed.len());
+    // What moved first: its old path may be another document's from now on.
+    for (path, id) in &plan.moved {
+        client.patch(&format!("/api/documents/{id}"), &json!({"source": path.to_string_lossy()})).await?;
+    }
+    let mut outcomes = Vec::new();
+    for (path, id) in &plan.changed {
+        let replaced = client.replace(id, path).await;
+        outcomes.push(match replaced {
+            Ok(document) => Outcome::of(path, &document, false),
+            Err(error) => Outcome::of_error(path, error)?,
+        });
+        bar.inc(1);
+    }
+    outcomes.extend(ingest::send(client, &plan.new, collection, &bar).await?);
+    for (_, id) in &plan.gone {
+        match client.delete(&format!("/api/documents/{id}")).await {
+            // Somebody else was quicker.
+            Ok(()) | Err(CliError::Refused { status: 404, .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    ingest::wait(client, &follower, &mut outcomes, &bar).await?;
+    bar.finish_and_clear();
+    Ok(outcomes)
+}
+
+/// A file of the folder.
+#[derive(Clone, Debug)]
+pub(super) struct Present {
+    pub(super) path: PathBuf,
+    /// SHA-256, in hexadecimal; none where it cannot be read.
+    pub(super) hash: Option<String>,
+}
+
+/// A document of the collection.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) id: String,
+    pub(super) hash: String,
+    pub(super) source: Option<PathBuf>,
+}
+
+/// What is to be done.
+#[derive(Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub(super) struct Plan {
+    /// To upload.
+    pub(super) new: Vec<PathBuf>,
+    /// To upload in a document's place.
+    pub(super) changed: Vec<(PathBuf, String)>,
+    /// Documents whose file has another path now.
+    pub(super) moved: Vec<(PathBuf, String)>,
+    /// Documents whose file is gone, with its path.
+    pub(super) gone: Vec<(PathBuf, String)>,
+    /// Files that are as the server has them.
+    pub(super) unchanged: usize,
+}
+
+/// Compares. Contents come first: what has the same bytes is the same document wherever it lies. Documents from
+/// outside of the folder are left alone.
+pub(super) fn plan(folder: &Path, files: &[Present], held: &[Held]) -> Plan {
+    let by_hash: HashMap<&str, &Held> = held.iter().map(|held| (held.hash.as_str(), held)).collect();
+    let inside = |held: &Held| held.source.as_ref().is_some_and(|source| source.starts_with(folder));
+    let by_source: HashMap<&Path, &Held> =
+        held.iter().filter(|held| inside(held)).filter_map(|held| Some((held.source.as_deref()?, held))).collect();
+    let mut paths: BTreeMap<&str, Vec<&Path>> = BTreeMap::new();
+    let mut unreadable = BTreeSet::new();
+    for file in files {
+        match &file.hash {
+            Some(hash) => paths.entry(hash).or_default().push(&file.path),
+            None => _ = unreadable.insert(file.path.as_path()),
+        }
+    }
+    let mut plan = Plan::default();
+    let mut kept: BTreeSet<&str> = BTreeSet::new();
+    let mut unknown = Vec::new();
+    for (hash, paths) in &paths {
+        let Some(held) = by_hash.get(hash) else {
+            // Copies of one new file are one document, too.
+            unknown.extend(paths.first().copied());
+            plan.unchanged += paths.len().saturating_sub(1);
+            continue;
+        };
+        kept.insert(&held.id);
+        let in_place = paths.iter().any(|path| held.source.as_deref() == Some(*path));
+        match paths.first() {
+            Some(path) if inside(held) && !in_place => plan.moved.push(((*path).to_owned(), held.id.clone())),
+            _ => {}
+        }
+        plan.unchanged += paths.len();
+    }
+    unknown.sort_unstable();
+    for path in unknown {
+        match by_source.get(path).filter(|held| !kept.contains(held.id.as_str())) {
+            Some(held) => {
+                kept.insert(&held.id);
+                plan.changed.push((path.to_owned(), held.id.clone()));
+            }
+            None => plan.new.push(path.to_owned()),
+        }
+    }
+    for (path, held) in by_source {
+        if !kept.contains(held.id.as_str()) && !unreadable.contains(path) {
+            plan.gone.push((path.to_owned(), held.id.clone()));
+        }
+    }
+    plan.gone.sort();
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(files: &[(&str, &str)], held: &[(&str, &str, &str)], expected: Plan) {
+        let files: Vec<Present> = files
+            .iter()
+            .map(|(path, hash)| Present { path: path.into(), hash: Some((*hash).to_owned()).filter(|h| h != "?") })
+            .collect();
+        let held: Vec<Held> = held
+            .iter()
+            .map(|(id, source, hash)| Held {
+                id: (*id).to_owned(),
+                hash: (*hash).to_owned(),
+                source: Some(source.into()).filter(|_| !source.is_empty()),
+            })
+            .collect();
+        assert_eq!(plan(Path::new("/d"), &files, &held), expected, "{files:?} {held:?}");
+    }
+
+    fn one(path: &str, id: &str) -> Vec<(PathBuf, String)> {
+        vec![(path.into(), id.to_owned())]
+    }
+
+    #[test]
+    fn files_are_new_changed_moved_or_gone() {
+        check(&[("/d/a", "1")], &[], Plan { new: vec!["/d/a".into()], ..Plan::default() });
+        check(&[("/d/a", "1")], &[("A", "/d/a", "1")], Plan { unchanged: 1, ..Plan::default() });
+        check(&[("/d/a", "2")], &[("A", "/d/a", "1")], Plan { changed: one("/d/a", "A"), ..Plan::default() });
+        check(&[], &[("A", "/d/a", "1")], Plan { gone: one("/d/a", "A"), ..Plan::default() });
+        check(
+            &[("/d/b", "1")],
+            &[("A", "/d/a", "1")],
+            Plan { moved: one("/d/b", "A"), unchanged: 1, ..Plan::default() },
+        );
+    }
+
+    #[test]
+    fn what_is_elsewhere_or_cannot_be_read_is_left_alone() {
+        check(&[], &[("A", "/elsewhere/a", "1"), ("B", "", "2"), ("C", "/data/c", "3")], Plan::default());
+        check(&[("/d/b", "1")], &[("A", "/elsewhere/a", "1")], Plan { unchanged: 1, ..Plan::default() });
+        check(&[("/d/a", "?")], &[("A", "/d/a", "1")], Plan::default());
+    }
+
+    #[test]
+    fn copies_share_a_document_and_part_when_one_changes() {
+        check(&[("/d/a", "1"), ("/d/b", "1")], &[], Plan { new: vec!["/d/a".into()], unchanged: 1, ..Plan::default() });
+        check(
+            &[("/d/a", "2"), ("/d/b", "1")],
+            &[("A", "/d/a", "1")],
+            Plan { new: vec!["/d/a".into()], moved: one("/d/b", "A"), unchanged: 1, ..Plan::default() },
+        );
+        // A file that has become a copy of another.
+        check(
+            &[("/d/a", "2"), ("/d/b", "2")],
+            &[("A", "/d/a", "1"), ("B", "/d/b", "2")],
+            Plan { gone: one("/d/a", "A"), unchanged: 2, ..Plan::default() },
+        );
+    }
+}
