@@ -11,12 +11,14 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
+use super::keep::Keeper;
 use super::retrieve::Retrieved;
 use super::{Work, cite, ms, prompt};
 use crate::app::App;
 use crate::error::{Code, Problem};
 use crate::llm::{Call, HedgeGroup, LlmError, Purpose, Spent, json};
-use crate::model::{Analysis, AnalysisStatus, Event, Evidence, KeptAnalysis, Passage, Usage};
+use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, Usage};
+use crate::store::FinishedAnalysis;
 
 /// Below this a document says nothing that an answer could use.
 const RELEVANT_FROM: f64 = 0.2;
@@ -75,8 +77,8 @@ struct Reply {
     quotes: Vec<String>,
 }
 
-/// Analyses all documents concurrently; stores and sends each as it finishes. In the order of `retrieved`.
-pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved]) -> Result<Vec<Analysed>, Problem> {
+/// Analyses all documents concurrently, and lets each be kept as it finishes. In the order of `retrieved`.
+pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
     let parts: Vec<Vec<String>> = retrieved.iter().map(Retrieved::parts).collect();
     let deadline = work.analysis_deadline();
     let group = HedgeGroup::new(parts.iter().map(Vec::len).sum());
@@ -127,11 +129,11 @@ pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved]) 
         let whole =
             matches!(analysis.status, AnalysisStatus::Ok | AnalysisStatus::Irrelevant) && analysis.error.is_none();
         let key = Some(keys[rank].as_str()).filter(|_| whole && !analysis.cached && !kept);
-        app.store.keep_analysis(work.record.id, super::count(rank), &made, key).await?;
-        work.log.push(Event::Analysis(Box::new(analysis.clone())));
+        let cache_key = key.map(str::to_owned);
+        keeper.keep(FinishedAnalysis { rank: super::count(rank), made: made.clone(), cache_key });
         finished[rank] = Some(Analysed::new(&retrieved[rank], kept, made));
     }
-    Ok(finished.into_iter().flatten().collect())
+    finished.into_iter().flatten().collect()
 }
 
 /// What earlier runs and other questions left, by document. A cache that cannot be read costs calls, not the analyses.

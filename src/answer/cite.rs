@@ -1,6 +1,7 @@
 //! Citations that exist: quotes are looked up in the documents' text, and compared with it once more when the answer
 //! is there.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
@@ -32,9 +33,10 @@ pub(super) struct Searchable<'a> {
 
 struct Prepared<'a> {
     stretch: &'a Stretch,
-    normal: Normal,
+    /// Made when a quote does not stand there letter by letter.
+    normal: OnceCell<Normal>,
     /// The same with words joined that a line's end divides, where there are any.
-    joined: Option<Normal>,
+    joined: OnceCell<Option<Normal>>,
 }
 
 /// Normalised text; `origins[i]` is where the `i`th character comes from, counted from the stretch's start.
@@ -46,11 +48,7 @@ struct Normal {
 impl<'a> Searchable<'a> {
     /// Prepares what was read of a document.
     pub(super) fn of(retrieved: &'a Retrieved) -> Self {
-        let prepare = |stretch: &'a Stretch| Prepared {
-            stretch,
-            normal: Normal::of(&stretch.text, Hyphens::Keep),
-            joined: divides_words(&stretch.text).then(|| Normal::of(&stretch.text, Hyphens::Join)),
-        };
+        let prepare = |stretch| Prepared { stretch, normal: OnceCell::new(), joined: OnceCell::new() };
         Self { stretches: retrieved.stretches.iter().map(prepare).collect() }
     }
 
@@ -59,9 +57,11 @@ impl<'a> Searchable<'a> {
         let quote = ELLIPSES.iter().fold(quote.to_owned(), |quote, form| quote.replace(form, "…"));
         let kept = parts(&quote, Hyphens::Keep)?;
         let joined = parts(&quote, Hyphens::Join)?;
-        self.stretches.iter().find_map(|prepared| {
-            let stretch = prepared.stretch;
-            let (from, to) = prepared.normal.place(&kept).or_else(|| prepared.joined.as_ref()?.place(&joined))?;
+        let stretches = || self.stretches.iter();
+        let literally =
+            || stretches().find_map(|one| Some((one.stretch, literally(&one.stretch.text, &quote, &kept)?)));
+        let loosely = || stretches().find_map(|one| Some((one.stretch, one.place(&kept, &joined)?)));
+        literally().or_else(loosely).and_then(|(stretch, (from, to))| {
             let (from, to) = whole_code(&stretch.text, from, to);
             let to = to + usize::from(stretch.text.chars().nth(to).is_some_and(ends_sentence));
             let passage = stretch.passage_at(stretch.start() + from)?;
@@ -74,6 +74,32 @@ impl<'a> Searchable<'a> {
             })
         })
     }
+}
+
+impl Prepared<'_> {
+    fn place(&self, kept: &[Vec<char>], joined: &[Vec<char>]) -> Option<(usize, usize)> {
+        let text = &self.stretch.text;
+        let normal = self.normal.get_or_init(|| Normal::of(text, Hyphens::Keep));
+        normal.place(kept).or_else(|| {
+            let join = || divides_words(text).then(|| Normal::of(text, Hyphens::Join));
+            self.joined.get_or_init(join).as_ref()?.place(joined)
+        })
+    }
+}
+
+/// Where a quote stands letter by letter: most do, and normalising a whole text takes far longer than looking for them.
+fn literally(text: &str, quote: &str, parts: &[Vec<char>]) -> Option<(usize, usize)> {
+    const AROUND: usize = 4;
+    let quote = quote.trim();
+    text.match_indices(quote).find_map(|(at, _)| {
+        let before = text.get(..at)?.chars().rev().take(AROUND).map(char::len_utf8).sum::<usize>();
+        let after = text.get(at + quote.len()..)?.chars().take(AROUND).map(char::len_utf8).sum::<usize>();
+        // What counts as the border of a word or number is the same for all quotes.
+        let surrounding = text.get(at - before..at + quote.len() + after)?;
+        let (from, to) = Normal::of(surrounding, Hyphens::Keep).place(parts)?;
+        let skipped = text.get(..at - before)?.chars().count();
+        Some((from + skipped, to + skipped))
+    })
 }
 
 /// The parts of a quote between its ellipses; `None` where there is too little to find.

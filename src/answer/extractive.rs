@@ -8,15 +8,15 @@ use tokio::time::Instant;
 use super::analyse::Analysed;
 use super::form::Wanted;
 use super::inert::Inert;
+use super::keep::Keeper;
 use super::marks::unmarked;
 use super::retrieve::{Retrieved, Stretch};
 use super::sentences;
 use super::synthesise::{Draft, Source, said_by};
-use super::{Work, is_missing, ms};
-use crate::app::App;
-use crate::error::Problem;
-use crate::model::{Analysis, AnalysisStatus, Event, Evidence, KeptAnalysis, Passage, Usage};
+use super::{is_missing, ms};
+use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, Usage};
 use crate::search::analyzer::content_terms;
+use crate::store::FinishedAnalysis;
 
 /// Share of the question's weight that a document must hold to be called relevant.
 const RELEVANT_FROM: f64 = 0.5;
@@ -41,42 +41,37 @@ struct Sentence {
 /// The question's words, each with what finding it is worth.
 struct Weights(BTreeMap<String, f64>);
 
-/// Analyses all documents from their sentences; stores and sends each.
-pub(super) async fn analyse_all(app: &App, work: &Work, retrieved: &[Retrieved]) -> Result<Vec<Analysed>, Problem> {
-    let analyses = analyses(work.question(), retrieved);
-    let mut analysed = Vec::with_capacity(retrieved.len());
-    for ((one, analysis), rank) in retrieved.iter().zip(analyses).zip(0..) {
-        analysed.push(keep(app, work, one, rank, analysis).await?);
-    }
-    Ok(analysed)
+/// Analyses all documents from their sentences, and lets each be kept.
+pub(super) fn analyse_all(question: &str, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
+    let analyses = retrieved.iter().zip(analyses(question, retrieved)).zip(0..);
+    analyses.map(|((one, analysis), rank)| keep(one, rank, analysis, keeper)).collect()
 }
 
 /// Puts analyses from sentences in the place of those that a model should have made; each keeps the reason.
-pub(super) async fn stand_in(
-    app: &App,
-    work: &Work,
+pub(super) fn stand_in(
+    question: &str,
     retrieved: &[Retrieved],
     analysed: Vec<Analysed>,
-) -> Result<Vec<Analysed>, Problem> {
-    let analyses = analyses(work.question(), retrieved);
+    keeper: &Keeper,
+) -> Vec<Analysed> {
+    let analyses = analyses(question, retrieved);
     let mut all = Vec::with_capacity(analysed.len());
     for (((one, failed), analysis), rank) in retrieved.iter().zip(analysed).zip(analyses).zip(0..) {
         if is_missing(&failed.analysis) {
             let Analysis { error, attempts, usage, .. } = failed.analysis;
-            let stand_in = keep(app, work, one, rank, Analysis { error, attempts, usage, ..analysis }).await?;
+            let stand_in = keep(one, rank, Analysis { error, attempts, usage, ..analysis }, keeper);
             all.push(Analysed { replies: failed.replies, ..stand_in });
         } else {
             all.push(failed);
         }
     }
-    Ok(all)
+    all
 }
 
-async fn keep(app: &App, work: &Work, one: &Retrieved, rank: u32, analysis: Analysis) -> Result<Analysed, Problem> {
+fn keep(one: &Retrieved, rank: u32, analysis: Analysis, keeper: &Keeper) -> Analysed {
     let made = KeptAnalysis { analysis, replies: Vec::new() };
-    app.store.keep_analysis(work.record.id, rank, &made, None).await?;
-    work.log.push(Event::Analysis(Box::new(made.analysis.clone())));
-    Ok(Analysed::new(one, false, made))
+    keeper.keep(FinishedAnalysis { rank, made: made.clone(), cache_key: None });
+    Analysed::new(one, false, made)
 }
 
 /// An answer that lists the best sentences with their marks.

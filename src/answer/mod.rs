@@ -14,6 +14,7 @@ mod find;
 mod form;
 mod hybrid;
 mod inert;
+mod keep;
 mod marks;
 mod prompt;
 mod retrieve;
@@ -35,6 +36,7 @@ pub use standing::{MAX_DOCUMENTS, Standing, Summarise, summarise};
 pub use work::Ask;
 
 use self::analyse::Analysed;
+use self::keep::Keeper;
 use self::retrieve::Retrieved;
 use self::synthesise::{Draft, Source};
 use self::work::Work;
@@ -158,7 +160,8 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     work.record.retrieved = retrieved.iter().map(offered).collect();
     work.log.push(Event::Retrieval(work.record.retrieved.clone()));
 
-    let analysed = analyse(app, work, &retrieved).await?;
+    let keeper = Keeper::start(app, work.record.id, &work.log);
+    let analysed = analyse(app, work, &retrieved, &keeper).await;
     let analysed = still_there(app, work, &retrieved, analysed).await?;
     let sources = synthesise::sources(work.question(), &analysed);
     if sources.is_empty() {
@@ -168,13 +171,14 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
             QuestionStatus::NoEvidence
         };
         work.record.answer = synthesise::nothing_found(&work.record.question, work.record.status).to_owned();
+        keeper.kept().await?;
         work.first_text();
         work.log.push(Event::Delta(work.record.answer.clone()));
         return Ok(());
     }
 
     let begun = Instant::now();
-    let draft = synthesise(app, work, &sources).await;
+    let draft = synthesise(app, work, &sources, keeper).await?;
     let citations = cite::citations(app, &draft.marks, &sources).await;
     let record = &mut work.record;
     record.timings_ms.synthesis = ms(begun.elapsed());
@@ -195,12 +199,12 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
 
 /// Analyses the documents with the model, or from their own sentences where there is none or it fails for all that
 /// could matter.
-async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved]) -> Result<Vec<Analysed>, Problem> {
+async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
     let begun = Instant::now();
     let mut analysed = if work.record.mode == Mode::Model {
-        analyse::with_model(app, work, retrieved).await?
+        analyse::with_model(app, work, retrieved, keeper).await
     } else {
-        extractive::analyse_all(app, work, retrieved).await?
+        extractive::analyse_all(work.question(), retrieved, keeper)
     };
     let failure = analysed.iter().find_map(|one| one.analysis.error.clone().filter(|_| is_missing(&one.analysis)));
     let useful = analysed.iter().any(|one| one.analysis.status == AnalysisStatus::Ok);
@@ -208,7 +212,7 @@ async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved]) -> Result<
         // Nothing relevant from the model, and documents that it did not get to read: read those without it.
         work.record.mode = Mode::Extractive;
         work.record.mode_reason = Some(failure);
-        analysed = extractive::stand_in(app, work, retrieved, analysed).await?;
+        analysed = extractive::stand_in(work.question(), retrieved, analysed, keeper);
     }
     let record = &mut work.record;
     record.timings_ms.analysis = ms(begun.elapsed());
@@ -226,7 +230,7 @@ async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved]) -> Result<
     models.dedup();
     record.models.analysis = models;
     analysed.sort_by(|a, b| b.analysis.relevance_score.total_cmp(&a.analysis.relevance_score));
-    Ok(analysed)
+    analysed
 }
 
 /// Leaves out documents that were deleted or replaced since they were retrieved: nothing of theirs may be cited.
@@ -254,21 +258,25 @@ async fn still_there(
 }
 
 /// Writes the answer with the model, or from the sources themselves where there is none or it fails before its first
-/// word.
-async fn synthesise(app: &App, work: &mut Work, sources: &[Source]) -> Draft {
+/// word. The answer's first text comes after the last analysis is kept.
+async fn synthesise(app: &App, work: &mut Work, sources: &[Source], keeper: Keeper) -> Result<Draft, Problem> {
     if work.record.mode == Mode::Model {
-        match synthesise::with_model(app, work, sources).await {
-            Ok(draft) => return draft,
+        let (draft, kept) = synthesise::with_model(app, work, sources, keeper).await;
+        kept?;
+        match draft {
+            Ok(draft) => return Ok(draft),
             Err(problem) => {
                 work.record.mode = Mode::Extractive;
                 work.record.mode_reason = Some(problem);
             }
         }
+    } else {
+        keeper.kept().await?;
     }
     let draft = extractive::draft(sources);
     work.first_text();
     work.log.push(Event::Delta(draft.text.clone()));
-    draft
+    Ok(draft)
 }
 
 fn offered(retrieved: &Retrieved) -> RetrievedDocument {

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::analyse::Analysed;
 use super::inert::Inert;
+use super::keep::Keeper;
 use super::marks::MarkFilter;
 use super::{Work, extractive, prompt};
 use crate::app::App;
@@ -76,14 +77,23 @@ pub(super) fn sources(question: &str, analysed: &[Analysed]) -> Vec<Source> {
 /// Streams the answer into the question's log as the model writes it. An answer that breaks off after its first word
 /// is kept as far as it goes, with the reason in the record.
 ///
+/// Also tells whether all analyses could be kept; the answer's first text waits for that.
+///
 /// # Errors
 /// Where there is not one word of an answer.
-pub(super) async fn with_model(app: &App, work: &mut Work, sources: &[Source]) -> Result<Draft, Problem> {
+pub(super) async fn with_model(
+    app: &App,
+    work: &mut Work,
+    sources: &[Source],
+    keeper: Keeper,
+) -> (Result<Draft, Problem>, Result<(), Problem>) {
     let messages = prompt::synthesis(work.question(), &work.record.question, &work.history, sources);
     let prompt = messages.last().map(|message| message.content.clone()).unwrap_or_default();
     let call = call(work, messages);
     if !work.can_pay(app.llm.estimate_cost_usd(&call)) {
-        return Err(Problem::new(Code::CostLimit, "the answer was written without a model to stay below max_cost_usd"));
+        let problem =
+            Problem::new(Code::CostLimit, "the answer was written without a model to stay below max_cost_usd");
+        return (Err(problem), keeper.kept().await);
     }
     let (deltas, mut written) = mpsc::channel::<String>(DELTA_BUFFER);
     let mut filter = MarkFilter::new(sources.iter().map(|source| source.marker).collect());
@@ -91,6 +101,7 @@ pub(super) async fn with_model(app: &App, work: &mut Work, sources: &[Source]) -
     let mut text = String::new();
     let mut reply = String::new();
     let pass_on = async {
+        let kept = keeper.kept().await;
         while let Some(delta) = written.recv().await {
             reply.push_str(&delta);
             let shown = inert.push(&filter.push(&delta));
@@ -100,8 +111,9 @@ pub(super) async fn with_model(app: &App, work: &mut Work, sources: &[Source]) -
                 work.log.push(Event::Delta(shown));
             }
         }
+        kept
     };
-    let (outcome, ()) = tokio::join!(app.llm.stream(call, deltas), pass_on);
+    let (outcome, kept) = tokio::join!(app.llm.stream(call, deltas), pass_on);
     let (rest, marks, removed_marks) = filter.finish();
     let rest = inert.push(&rest) + &inert.finish();
     if !rest.is_empty() {
@@ -118,12 +130,12 @@ pub(super) async fn with_model(app: &App, work: &mut Work, sources: &[Source]) -
             work.record.usage.add(&failed.spent.usage);
             let problem = Problem::from(failed.error);
             if text.trim().is_empty() {
-                return Err(problem);
+                return (Err(problem), kept);
             }
             work.record.error = Some(problem);
         }
     }
-    Ok(Draft { text, marks, removed_marks })
+    (Ok(Draft { text, marks, removed_marks }), kept)
 }
 
 /// What the synthesis will cost before its sources are known, by the length of what was retrieved.

@@ -19,7 +19,7 @@ pub use audit::{AuditedDocument, StoreAudit};
 pub use changes::{ChangeLog, LoggedChange, PresentDocument};
 pub use documents::{Added, Content, DocumentFilter, DocumentPatch, DocumentStore, NewDocument, Original};
 pub use originals::{OriginalStore, StoredOriginal};
-pub use questions::{QuestionFilter, QuestionStore};
+pub use questions::{FinishedAnalysis, QuestionFilter, QuestionStore};
 pub use queue::{Claimed, DocumentQueue, ExtractedDocument};
 pub use sqlite::SqliteStore;
 pub use summaries::SummaryStore;

@@ -12,6 +12,17 @@ pub struct QuestionFilter {
     pub conversation_id: Option<String>,
 }
 
+/// An analysis of a running question, to be kept.
+#[derive(Clone, Debug)]
+pub struct FinishedAnalysis {
+    /// The document's place among those retrieved.
+    pub rank: u32,
+    /// What was found.
+    pub made: KeptAnalysis,
+    /// Names it for reuse, where it may be reused.
+    pub cache_key: Option<String>,
+}
+
 /// Questions and what became of them.
 #[async_trait]
 pub trait QuestionStore: Send + Sync {
@@ -21,14 +32,8 @@ pub trait QuestionStore: Send + Sync {
     /// Makes a question one that runs again, with the analyses that its record still holds.
     async fn reopen_question(&self, record: &QuestionRecord) -> Result<(), StoreError>;
 
-    /// Keeps one analysis of a running question, and for reuse where `cache_key` is given.
-    async fn keep_analysis(
-        &self,
-        id: QuestionId,
-        rank: u32,
-        kept: &KeptAnalysis,
-        cache_key: Option<&str>,
-    ) -> Result<(), StoreError>;
+    /// Keeps analyses of a running question, and for reuse those that have a `cache_key`.
+    async fn keep_analyses(&self, id: QuestionId, finished: &[FinishedAnalysis]) -> Result<(), StoreError>;
 
     /// Earlier analyses to reuse, each where there is one, in the order asked.
     async fn cached_analyses(&self, cache_keys: &[String]) -> Result<Vec<Option<KeptAnalysis>>, StoreError>;

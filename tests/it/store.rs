@@ -9,8 +9,8 @@ use dokkai::model::{
     Prompt, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus, Rating,
 };
 use dokkai::store::{
-    Claimed, Content, DocumentFilter, DocumentPatch, ExtractedDocument, NewDocument, Original, Page, QuestionFilter,
-    SqliteStore, Store, StoreError, StoredCall,
+    Claimed, Content, DocumentFilter, DocumentPatch, ExtractedDocument, FinishedAnalysis, NewDocument, Original, Page,
+    QuestionFilter, SqliteStore, Store, StoreError, StoredCall,
 };
 use time::OffsetDateTime;
 
@@ -282,6 +282,10 @@ fn kept(document_id: DocumentId) -> KeptAnalysis {
     KeptAnalysis { analysis: analysis(document_id), replies: vec!["{}".into()] }
 }
 
+fn finished(rank: u32, id: DocumentId, cache_key: Option<&str>) -> FinishedAnalysis {
+    FinishedAnalysis { rank, made: kept(id), cache_key: cache_key.map(str::to_owned) }
+}
+
 /// Any number of questions.
 const ALL: Page<QuestionId> = Page { limit: 50, before: None };
 
@@ -291,8 +295,8 @@ async fn a_question_shows_its_analyses_while_it_runs_and_its_record_afterwards()
     let id = add(&*store, "a").await;
     let mut record = records::question("質問は？");
     store.add_question(&record).await.unwrap();
-    store.keep_analysis(record.id, 1, &kept(id), None).await.unwrap();
-    store.keep_analysis(record.id, 0, &kept(id), Some("key")).await.unwrap();
+    let two = [finished(1, id, None), finished(0, id, Some("key"))];
+    store.keep_analyses(record.id, &two).await.unwrap();
     assert_eq!(store.unfinished_questions().await.unwrap(), [(record.id, vec![kept(id), kept(id)])]);
     let running = store.question(record.id).await.unwrap();
     assert_eq!((running.status, running.analyses.len()), (QuestionStatus::Running, 2));
@@ -397,12 +401,12 @@ async fn cached_analyses_go_with_their_document() {
     let id = add(&*store, "a").await;
     let record = records::question("q");
     store.add_question(&record).await.unwrap();
-    store.keep_analysis(record.id, 0, &kept(id), Some("key")).await.unwrap();
+    store.keep_analyses(record.id, &[finished(0, id, Some("key"))]).await.unwrap();
     assert_eq!(store.cached_analyses(&["key".to_owned()]).await.unwrap(), [Some(kept(id))]);
     assert_eq!(store.cached_analyses(&["other".to_owned()]).await.unwrap(), [None]);
     store.delete_document(id).await.unwrap();
     assert_eq!(store.cached_analyses(&["key".to_owned()]).await.unwrap(), [None]);
-    store.keep_analysis(record.id, 0, &kept(id), Some("key")).await.unwrap();
+    store.keep_analyses(record.id, &[finished(0, id, Some("key"))]).await.unwrap();
     assert_eq!(
         store.cached_analyses(&["key".to_owned()]).await.unwrap(),
         [None],

@@ -10,14 +10,14 @@ use super::{SqliteStore, from_i64, from_json, now_ms, to_i64, to_json, to_ms};
 use crate::model::{
     DocumentId, Feedback, KeptAnalysis, Prompt, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus,
 };
-use crate::store::{Listed, Page, QuestionFilter, QuestionStore, StoreError};
+use crate::store::{FinishedAnalysis, Listed, Page, QuestionFilter, QuestionStore, StoreError};
 
 #[async_trait]
 impl QuestionStore for SqliteStore {
     async fn add_question(&self, record: &QuestionRecord) -> Result<(), StoreError> {
         let (id, status, json) = (record.id, record.status, to_json(record)?);
         let (conversation_id, created_at) = (record.conversation_id.clone(), to_ms(record.created_at));
-        self.writer.write(move |tx| Box::pin(async move {
+        self.writer.write_loose(move |tx| Box::pin(async move {
             sqlx::query("INSERT INTO questions (id, status, conversation_id, record, created_at) VALUES (?, ?, ?, ?, ?)")
                 .bind(id.0)
                 .bind(status.as_str())
@@ -68,42 +68,37 @@ impl QuestionStore for SqliteStore {
             .await
     }
 
-    async fn keep_analysis(
-        &self,
-        id: QuestionId,
-        rank: u32,
-        kept: &KeptAnalysis,
-        cache_key: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let (json, replies) = (to_json(&kept.analysis)?, to_json(&kept.replies)?);
-        let (document_id, cache_key) = (kept.analysis.document_id, cache_key.map(str::to_owned));
+    async fn keep_analyses(&self, id: QuestionId, finished: &[FinishedAnalysis]) -> Result<(), StoreError> {
+        let mut kept = QueryBuilder::<Sqlite>::new(
+            "INSERT OR REPLACE INTO question_analyses (question_id, rank, analysis, replies) \
+             SELECT id, column1, column2, column3 FROM questions, (VALUES ",
+        );
+        let mut reusable = QueryBuilder::<Sqlite>::new(
+            "INSERT OR REPLACE INTO cached_analyses (cache_key, document_id, analysis, replies, created_at) \
+             SELECT column2, id, column3, column4, column5 FROM documents JOIN (VALUES ",
+        );
+        let (mut kept_rows, mut reusable_rows) = (kept.separated(", "), reusable.separated(", "));
+        for FinishedAnalysis { rank, made, cache_key } in finished {
+            let (analysis, replies) = (to_json(&made.analysis)?, to_json(&made.replies)?);
+            if let Some(key) = cache_key {
+                reusable_rows.push("(").push_bind_unseparated(made.analysis.document_id.0).push_bind(key.clone());
+                reusable_rows.push_bind(analysis.clone()).push_bind(replies.clone());
+                reusable_rows.push_bind(now_ms()).push_unseparated(")");
+            }
+            kept_rows.push("(").push_bind_unseparated(i64::from(*rank)).push_bind(analysis).push_bind(replies);
+            kept_rows.push_unseparated(")");
+        }
+        // Both choose from a table that the thing must still be in: a question or document that was deleted meanwhile
+        // gets nothing new.
+        kept.push(") WHERE id = ").push_bind(id.0);
+        reusable.push(") ON id = column1");
+        let reuses = finished.iter().any(|one| one.cache_key.is_some());
         self.writer
             .write_loose(move |tx| {
                 Box::pin(async move {
-                    // Both inserts choose from a table that the thing must still be in: a question or document that was deleted
-                    // meanwhile gets nothing new.
-                    sqlx::query(
-                        "INSERT OR REPLACE INTO question_analyses (question_id, rank, analysis, replies) \
-             SELECT id, ?, ?, ? FROM questions WHERE id = ?",
-                    )
-                    .bind(i64::from(rank))
-                    .bind(&json)
-                    .bind(&replies)
-                    .bind(id.0)
-                    .execute(&mut *tx)
-                    .await?;
-                    if let Some(key) = cache_key {
-                        sqlx::query(
-                            "INSERT OR REPLACE INTO cached_analyses (cache_key, document_id, analysis, replies, \
-                 created_at) SELECT ?, id, ?, ?, ? FROM documents WHERE id = ?",
-                        )
-                        .bind(key)
-                        .bind(&json)
-                        .bind(&replies)
-                        .bind(now_ms())
-                        .bind(document_id.0)
-                        .execute(&mut *tx)
-                        .await?;
+                    kept.build().execute(&mut *tx).await?;
+                    if reuses {
+                        reusable.build().execute(&mut *tx).await?;
                     }
                     Ok(())
                 })

@@ -1,0 +1,59 @@
+//! Analyses are kept as they finish, beside the work that goes on: those that finish together share one write, and
+//! each is sent once it is kept.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::app::App;
+use crate::error::{Code, Problem};
+use crate::live::EventLog;
+use crate::model::{Event, QuestionId};
+use crate::store::{FinishedAnalysis, StoreError};
+
+/// Analyses of one write at the most; a question has no more documents than this.
+const GROUP: usize = 50;
+
+/// Keeps the analyses of one question.
+pub(super) struct Keeper {
+    finished: mpsc::UnboundedSender<FinishedAnalysis>,
+    task: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Keeper {
+    pub(super) fn start(app: &App, question: QuestionId, log: &Arc<EventLog>) -> Self {
+        let (finished, waiting) = mpsc::unbounded_channel();
+        let (store, log) = (Arc::clone(&app.store), Arc::clone(log));
+        let task = tokio::spawn(async move {
+            let (mut waiting, mut group) = (waiting, Vec::new());
+            while waiting.recv_many(&mut group, GROUP).await > 0 {
+                store.keep_analyses(question, &group).await?;
+                for kept in group.drain(..) {
+                    log.push(Event::Analysis(Box::new(kept.made.analysis)));
+                }
+            }
+            Ok(())
+        });
+        Self { finished, task }
+    }
+
+    pub(super) fn keep(&self, finished: FinishedAnalysis) {
+        // A task that has ended says why in `kept`.
+        let _ = self.finished.send(finished);
+    }
+
+    /// Ends when all analyses are kept and sent.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub(super) async fn kept(self) -> Result<(), Problem> {
+        drop(self.finished);
+        match self.task.await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => {
+                Err(Problem::new(Code::Internal, "keeping the analyses stopped at a fault of the server; see its log"))
+            }
+        }
+    }
+}
