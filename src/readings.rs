@@ -1,7 +1,7 @@
 //! What is read of documents, kept in memory for the next question that reads the same.
 //!
-//! A reading is named by the document's place in the change log, so one of an older content is never found again;
-//! whether a document still exists is the store's word alone.
+//! A reading is named by the text that it is of, so one of an older text is never found again; whether a document still
+//! exists is the store's word alone.
 
 use std::sync::Arc;
 
@@ -21,8 +21,10 @@ pub struct Stretch {
 pub struct ReadingKey {
     /// The document.
     pub document_id: DocumentId,
-    /// The last entry of the change log that is about it.
-    pub change: u64,
+    /// What its text was extracted from.
+    pub content_hash: String,
+    /// Which text of that content it is.
+    pub text_version: u64,
     /// The passages that were found, best first; none for a document that is read whole.
     pub found: Vec<u32>,
 }
@@ -78,6 +80,11 @@ impl Stretch {
     /// One past the offset of the last character.
     pub fn end(&self) -> usize {
         self.passages.last().map_or(0, |passage| passage.end)
+    }
+
+    /// The characters between two offsets of the document's text.
+    pub fn slice(&self, from: usize, to: usize) -> String {
+        self.text.chars().skip(from.saturating_sub(self.start())).take(to.saturating_sub(from)).collect()
     }
 
     /// The passage that a character of the document's text is in; between two passages, the one before.

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
 
-use super::retrieve::{Retrieved, Stretch};
+use super::retrieve::Retrieved;
 use super::synthesise::Source;
 use crate::app::App;
 use crate::model::{Citation, Evidence};
+use crate::readings::Stretch;
 
 /// How many characters an ellipsis in a quote may stand for.
 const ELLIPSIS_CHARS: usize = 300;
@@ -350,7 +351,7 @@ mod tests {
         };
         let stretches: Vec<Stretch> = stretches;
         let best = stretches[0].passages[0].clone();
-        Retrieved { document, score: 1.0, stretches, best }
+        Retrieved { document, score: 1.0, stretches: stretches.into(), best }
     }
 
     fn check_quote(text: &str, quote: &str, expected: Option<&str>) {

@@ -10,11 +10,12 @@ use super::form::Wanted;
 use super::inert::Inert;
 use super::keep::Keeper;
 use super::marks::unmarked;
-use super::retrieve::{Retrieved, Stretch};
+use super::retrieve::Retrieved;
 use super::sentences;
 use super::synthesise::{Draft, Source, said_by};
 use super::{is_missing, ms};
 use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, Usage};
+use crate::readings::Stretch;
 use crate::search::analyzer::content_terms;
 use crate::store::FinishedAnalysis;
 

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub use again::{Replay, rate, recover, replay, retry};
@@ -73,20 +74,28 @@ async fn begin(app: &Arc<App>, mut work: Work) -> Result<(QuestionId, Arc<EventL
         }
         Begun::New(log) => log,
     };
-    if let Err(error) = app.store.add_question(&work.record).await {
+    work.log = Arc::clone(&log);
+    let (stored, storing) = oneshot::channel();
+    let record = work.record.clone();
+    // Documents are looked for while the question is being stored.
+    start(app, Work { storing: Some(storing), ..work });
+    if let Err(error) = app.store.add_question(&record).await {
         let problem = Problem::from(error);
         // Somebody may share it already.
         log.push(Event::Error(problem.clone()));
         app.live.end(id);
         return Err(problem);
     }
-    work.log = Arc::clone(&log);
-    start(app, work);
+    log.push(Event::Accepted(id));
+    // The work waits for this.
+    let _ = stored.send(());
     Ok((id, log))
 }
 
 fn start(app: &Arc<App>, work: Work) {
-    work.log.push(Event::Accepted(work.record.id));
+    if work.storing.is_none() {
+        work.log.push(Event::Accepted(work.record.id));
+    }
     let app = Arc::clone(app);
     tokio::spawn(async move { finish(&app, work).await });
 }
@@ -107,11 +116,15 @@ fn not_begun(refused: NotBegun) -> Problem {
     Problem { retry_after_s: Some(1), ..Problem::new(code, message) }
 }
 
-/// Answers, keeps the record and sends the last event, whatever happens on the way.
+/// Answers, keeps the record and sends the last event, whatever happens on the way; does nothing further with a question
+/// that could not be stored.
 async fn finish(app: &App, mut work: Work) {
     let id = work.record.id;
     // A fault of ours must not leave the question running for ever.
     let outcome = std::panic::AssertUnwindSafe(answer(app, &mut work)).catch_unwind().await;
+    if !work.is_stored().await {
+        return;
+    }
     let problem = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(problem)) => Some(problem),
@@ -147,6 +160,9 @@ async fn finish(app: &App, mut work: Work) {
 
 /// The story of a question.
 async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
+    if work.record.conversation_id.is_some() && !work.is_stored().await {
+        return Ok(());
+    }
     conversation::understand(app, work).await?;
     let begun = Instant::now();
     let retrieved = match work.documents.take() {
@@ -158,6 +174,9 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     };
     work.record.timings_ms.retrieval = ms(begun.elapsed());
     work.record.retrieved = retrieved.iter().map(offered).collect();
+    if !work.is_stored().await {
+        return Ok(());
+    }
     work.log.push(Event::Retrieval(work.record.retrieved.clone()));
 
     let keeper = Keeper::start(app, work.record.id, &work.log);

@@ -1,12 +1,14 @@
 //! Question → the best documents, each with the stretches of it that are worth reading.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::find::SearchMode;
 use super::hybrid::{Ranking, rank};
 use crate::app::App;
 use crate::error::Problem;
 use crate::model::{DocumentId, Passage, PassageId, RetrievedDocument};
+use crate::readings::{Reading, ReadingKey, Stretch};
 use crate::search::{DocumentHit, SearchQuery};
 use crate::store::KnownDocument;
 use crate::tokens::estimate_tokens;
@@ -38,16 +40,9 @@ pub(super) struct Retrieved {
     pub(super) document: KnownDocument,
     pub(super) score: f32,
     /// What to read, in reading order; never empty.
-    pub(super) stretches: Vec<Stretch>,
+    pub(super) stretches: Arc<[Stretch]>,
     /// The best passage of all, as the index sees it.
     pub(super) best: Passage,
-}
-
-/// Passages that follow each other, and the document's exact text from the first one's start to the last one's end.
-#[derive(Clone, Debug)]
-pub(super) struct Stretch {
-    pub(super) text: String,
-    pub(super) passages: Vec<Passage>,
 }
 
 /// The best `top_k` documents for a question, best first. Only documents that the store still has are offered.
@@ -59,16 +54,73 @@ pub(super) async fn retrieve(
 ) -> Result<Vec<Retrieved>, Problem> {
     let passages = (PASSAGES / top_k.max(1)).clamp(LEAST_PASSAGES, MOST_PASSAGES);
     let offered = known_hits(app, question, collection, top_k, passages, None).await?.hits;
-    let ids: Vec<DocumentId> = offered.iter().map(|(hit, _)| hit.document_id).collect();
-    let beginnings = app.store.first_passages(&ids, SHORT_DOCUMENT_PASSAGES + 1).await?;
-    let mut retrieved = Vec::with_capacity(top_k);
-    for (hit, document) in offered {
-        let of_it = |passage: &&Passage| passage.id.document_id == hit.document_id;
-        let beginning = beginnings.iter().filter(of_it).cloned().collect();
-        retrieved.extend(choose(app, document, &hit, beginning).await?);
+    let mut readings: Vec<Option<Reading>> = offered
+        .iter()
+        .map(|(hit, document)| match app.readings.get(&whole(document)) {
+            Some(Reading::TooLong) => app.readings.get(&in_part(document, hit)),
+            known => known,
+        })
+        .collect();
+    read(app, &offered, &mut readings).await?;
+    let retrieved = offered.into_iter().zip(readings).filter_map(|((hit, document), reading)| {
+        let Some(Reading::Stretches(stretches)) = reading else { return None };
+        let first = hit.passages.first().map(|passage| passage.passage_id);
+        // Not there where the document changed under the index.
+        let best = stretches.iter().flat_map(|stretch| &stretch.passages).find(|passage| Some(passage.id) == first);
+        best.cloned().map(|best| Retrieved { document, score: hit.score, stretches, best })
+    });
+    Ok(retrieved.collect())
+}
+
+/// Names the reading of a whole document.
+fn whole(document: &KnownDocument) -> ReadingKey {
+    ReadingKey {
+        document_id: document.id,
+        content_hash: document.content_hash.clone(),
+        text_version: document.text_version,
+        found: Vec::new(),
     }
-    fill(app, &mut retrieved).await?;
-    Ok(retrieved)
+}
+
+/// Names the reading of what was found of a document.
+fn in_part(document: &KnownDocument, hit: &DocumentHit) -> ReadingKey {
+    let found = hit.passages.iter().map(|passage| passage.passage_id.ordinal).collect();
+    ReadingKey { found, ..whole(document) }
+}
+
+/// Reads what is not known yet, all documents together.
+async fn read(
+    app: &App,
+    offered: &[(DocumentHit, KnownDocument)],
+    readings: &mut [Option<Reading>],
+) -> Result<(), Problem> {
+    let missing: Vec<usize> = (0..offered.len()).filter(|place| readings[*place].is_none()).collect();
+    let unread = |place: &usize| offered.get(*place).map(|(hit, document)| (*place, hit, document));
+    let ids: Vec<DocumentId> = missing.iter().filter_map(unread).map(|(_, _, document)| document.id).collect();
+    let beginnings = app.store.first_passages(&ids, SHORT_DOCUMENT_PASSAGES + 1).await?;
+    let mut fresh = Vec::with_capacity(missing.len());
+    for (place, hit, document) in missing.iter().filter_map(unread) {
+        let of_it = |passage: &&Passage| passage.id.document_id == document.id;
+        let beginning: Vec<Passage> = beginnings.iter().filter(of_it).cloned().collect();
+        let tokens: u32 = beginning.iter().map(|passage| estimate_tokens(&passage.text)).sum();
+        let is_short = beginning.len() <= SHORT_DOCUMENT_PASSAGES as usize && tokens <= READING_BUDGET;
+        let (key, passages) = if is_short {
+            (whole(document), beginning)
+        } else {
+            app.readings.keep(whole(document), Reading::TooLong);
+            (in_part(document, hit), best_passages(app, hit).await?)
+        };
+        fresh.push((place, key, stretches(passages)));
+    }
+    let mut wanted: Vec<_> = fresh.iter_mut().map(|(_, key, stretches)| (key.document_id, stretches)).collect();
+    fill(app, &mut wanted).await?;
+    // A document without passages has just changed.
+    for (place, key, stretches) in fresh.into_iter().filter(|(_, _, stretches)| !stretches.is_empty()) {
+        let reading = Reading::Stretches(stretches.into());
+        app.readings.keep(key, reading.clone());
+        readings[place] = Some(reading);
+    }
+    Ok(())
 }
 
 /// Found documents, and how they were found.
@@ -106,21 +158,6 @@ pub(super) async fn known_hits(
     Ok(Known { hits, mode, reason })
 }
 
-/// Chooses what is worth reading of a document; `None` where the document changed under the index.
-async fn choose(
-    app: &App,
-    document: KnownDocument,
-    hit: &DocumentHit,
-    beginning: Vec<Passage>,
-) -> Result<Option<Retrieved>, Problem> {
-    let tokens: u32 = beginning.iter().map(|passage| estimate_tokens(&passage.text)).sum();
-    let is_short = beginning.len() <= SHORT_DOCUMENT_PASSAGES as usize && tokens <= READING_BUDGET;
-    let passages = if is_short { beginning } else { best_passages(app, hit).await? };
-    let first = hit.passages.first().map(|passage| passage.passage_id);
-    let Some(best) = passages.iter().find(|passage| Some(passage.id) == first).cloned() else { return Ok(None) };
-    Ok(Some(Retrieved { document, score: hit.score, stretches: stretches(passages), best }))
-}
-
 /// The documents of an earlier question, with the passages that were read of each. Of a document that changed since,
 /// what stands at its beginning is read instead; one that is gone is left out.
 pub(super) async fn again(app: &App, documents: &[RetrievedDocument]) -> Result<Vec<Retrieved>, Problem> {
@@ -141,10 +178,17 @@ pub(super) async fn again(app: &App, documents: &[RetrievedDocument]) -> Result<
         }
         let best = of_it.iter().find(|passage| passage.id.ordinal == earlier.best).or(of_it.first()).cloned();
         let Some(best) = best else { continue };
-        retrieved.push(Retrieved { document, score: earlier.score, stretches: stretches(of_it), best });
+        retrieved.push((document, earlier.score, best, stretches(of_it)));
     }
-    fill(app, &mut retrieved).await?;
-    Ok(retrieved)
+    let mut wanted: Vec<_> = retrieved.iter_mut().map(|(document, _, _, stretches)| (document.id, stretches)).collect();
+    fill(app, &mut wanted).await?;
+    let made = retrieved.into_iter().map(|(document, score, best, stretches)| Retrieved {
+        document,
+        score,
+        stretches: stretches.into(),
+        best,
+    });
+    Ok(made.collect())
 }
 
 /// As many passages as one call may read.
@@ -170,14 +214,12 @@ fn stretches(passages: Vec<Passage>) -> Vec<Stretch> {
     stretches
 }
 
-/// Fetches the exact texts of all stretches.
-async fn fill(app: &App, retrieved: &mut [Retrieved]) -> Result<(), Problem> {
-    let ranges: Vec<_> = retrieved
-        .iter()
-        .flat_map(|one| one.stretches.iter().map(|stretch| (one.document.id, stretch.start()..stretch.end())))
-        .collect();
+/// Fetches the exact texts of all stretches of several documents.
+async fn fill(app: &App, wanted: &mut [(DocumentId, &mut Vec<Stretch>)]) -> Result<(), Problem> {
+    let ranges: Vec<_> =
+        wanted.iter().flat_map(|(id, stretches)| stretches.iter().map(|one| (*id, one.start()..one.end()))).collect();
     let texts = app.store.text_ranges(&ranges).await?;
-    let stretches = retrieved.iter_mut().flat_map(|one| &mut one.stretches);
+    let stretches = wanted.iter_mut().flat_map(|(_, stretches)| stretches.iter_mut());
     for (stretch, text) in stretches.zip(texts) {
         stretch.text = text;
     }
@@ -208,34 +250,13 @@ async fn best_passages(app: &App, hit: &DocumentHit) -> Result<Vec<Passage>, Pro
     Ok(chosen.into_values().collect())
 }
 
-impl Stretch {
-    /// Offset of the first character in the document's text.
-    pub(super) fn start(&self) -> usize {
-        self.passages.first().map_or(0, |passage| passage.start)
-    }
-
-    fn end(&self) -> usize {
-        self.passages.last().map_or(0, |passage| passage.end)
-    }
-
-    /// The characters between two offsets of the document's text.
-    fn slice(&self, from: usize, to: usize) -> String {
-        self.text.chars().skip(from.saturating_sub(self.start())).take(to.saturating_sub(from)).collect()
-    }
-
-    /// The passage that a character of the document's text is in; between two passages, the one before.
-    pub(super) fn passage_at(&self, offset: usize) -> Option<&Passage> {
-        self.passages.iter().rev().find(|passage| passage.start <= offset).or(self.passages.first())
-    }
-}
-
 impl Retrieved {
     /// What is read of the document in one call each: stretches below their headings, gaps marked.
     pub(super) fn parts(&self) -> Vec<String> {
         let mut parts: Vec<String> = Vec::new();
         let mut left = 0;
         let mut follows = None;
-        for stretch in &self.stretches {
+        for stretch in self.stretches.iter() {
             for (place, passage) in stretch.passages.iter().enumerate() {
                 let tokens = estimate_tokens(&passage.text);
                 let begins = tokens > left || parts.is_empty();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::conversation::Turn;
@@ -58,9 +59,21 @@ pub(super) struct Work {
     pub(super) begun: Instant,
     pub(super) deadline: Instant,
     pub(super) log: Arc<EventLog>,
+    /// Told when the question is in the store, where that is still awaited; dropped where it could not be stored.
+    pub(super) storing: Option<oneshot::Receiver<()>>,
+    /// Whether the question could not be stored.
+    pub(super) abandoned: bool,
 }
 
 impl Work {
+    /// Waits until the question is in the store; whether it is. Nothing may be sent or spent before.
+    pub(super) async fn is_stored(&mut self) -> bool {
+        if let Some(storing) = self.storing.take() {
+            self.abandoned = storing.await.is_err();
+        }
+        !self.abandoned
+    }
+
     /// Checks a question and makes its parameters definite.
     pub(super) fn of(app: &App, ask: Ask) -> Result<Self, Problem> {
         let question = ask.question.trim().to_owned();
@@ -113,6 +126,8 @@ impl Work {
             begun,
             deadline,
             log: Arc::new(EventLog::new(0)),
+            storing: None,
+            abandoned: false,
         }
     }
 
