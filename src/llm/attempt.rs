@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::patience::Patience;
 use super::retry::Failure;
 use super::sse::Events;
 use super::stats::{self, Counters};
@@ -34,6 +35,19 @@ pub(super) struct Endpoint {
     headers: HeaderMap,
     idle: Duration,
     total: Duration,
+    patience: Patience,
+}
+
+/// One try.
+pub(super) struct Try<'a> {
+    /// Whom it asks.
+    pub(super) model: &'a str,
+    /// The request.
+    pub(super) body: Bytes,
+    /// No try goes on past it.
+    pub(super) deadline: Instant,
+    /// Whether another try may follow, so that one which hangs is given up before its time.
+    pub(super) again: bool,
 }
 
 /// Where the text of a streamed reply goes as it comes.
@@ -120,35 +134,46 @@ impl Endpoint {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        Ok(Self { client, url, embeddings_url, headers, idle: config.idle_timeout, total: config.total_timeout })
+        let (idle, total) = (config.idle_timeout, config.total_timeout);
+        Ok(Self { client, url, embeddings_url, headers, idle, total, patience: Patience::default() })
     }
 
     /// Makes one try. `reply` has what came, whether it succeeds or not.
     pub(super) async fn attempt(
         &self,
-        body: Bytes,
+        one: Try<'_>,
         deltas: Option<&mut Deltas>,
-        deadline: Instant,
         reply: &mut Reply,
     ) -> Result<(), Failure> {
         *reply = Reply::default();
-        let end = deadline.min(Instant::now() + self.total);
-        match timeout_at(end, self.exchange(body, deltas, reply)).await {
+        let end = one.deadline.min(Instant::now() + self.total);
+        match timeout_at(end, self.exchange(one, deltas, reply)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::TimedOut("no complete reply in time")),
         }
     }
 
-    async fn exchange(&self, body: Bytes, mut deltas: Option<&mut Deltas>, reply: &mut Reply) -> Result<(), Failure> {
-        let sending = self.client.post(&self.url).headers(self.headers.clone()).body(body).send();
-        let response = if deltas.is_some() {
-            // A stream opens before the first token, so silence here is a stall as well.
-            timeout(self.idle, sending).await.map_err(|_| Failure::TimedOut("silence"))?
-        } else {
-            sending.await
+    async fn exchange(&self, one: Try<'_>, mut deltas: Option<&mut Deltas>, reply: &mut Reply) -> Result<(), Failure> {
+        let (begun, streamed) = (Instant::now(), deltas.is_some());
+        let opening = async {
+            let sending = self.client.post(&self.url).headers(self.headers.clone()).body(one.body).send();
+            let response = if streamed {
+                // A stream opens before the first token, so silence here is a stall as well.
+                timeout(self.idle, sending).await.map_err(|_| Failure::TimedOut("silence"))?
+            } else {
+                sending.await
+            };
+            let mut response = self.successful(response.map_err(|error| transport(&error))?).await?;
+            let first = self.chunk(&mut response).await?;
+            Ok((response, first))
         };
-        let mut response = self.successful(response.map_err(|error| transport(&error))?).await?;
-        let first = self.chunk(&mut response).await?;
+        let (response, first) = match self.patience.with(one.model, streamed).filter(|_| one.again) {
+            Some(patience) => {
+                timeout(patience, opening).await.map_err(|_| Failure::TimedOut("it usually begins far sooner"))?
+            }
+            None => opening.await,
+        }?;
+        self.patience.learn(one.model, streamed, begun.elapsed());
         if let Some(deltas) = deltas.as_deref_mut() {
             deltas.restart();
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::attempt::Deltas;
+use super::attempt::{Deltas, Try};
 use super::breaker::Ticket;
 use super::ledger::Meter;
 use super::limit::{NoPermit, Permit, Place};
@@ -96,7 +96,8 @@ impl Llm {
                 stats::count(&self.counters.retries);
                 metrics::counter!("dokkai_upstream_retries_total", "model" => model.clone()).increment(1);
             }
-            let (reply, failure) = self.try_once(call, model, prompt, flight.deltas.as_deref_mut(), meter).await;
+            let (reply, failure) =
+                self.try_once(call, model, prompt, tries < most, flight.deltas.as_deref_mut(), meter).await;
             let took = permit.granted().elapsed();
             let Some(failure) = failure else {
                 permit.succeeded(reply.tokens.map_or(0, |tokens| tokens.prompt + tokens.completion));
@@ -155,6 +156,7 @@ impl Llm {
         call: &Call,
         model: &str,
         prompt: u32,
+        again: bool,
         deltas: Option<&mut Deltas>,
         meter: &Meter<'_>,
     ) -> (Reply, Option<Failure>) {
@@ -163,7 +165,8 @@ impl Llm {
         stats::count(&self.counters.attempts);
         let mut unanswered = Unanswered { meter, model, prompt, armed: true };
         let mut reply = Reply::default();
-        let result = self.endpoint.attempt(body, deltas, call.deadline, &mut reply).await;
+        let result =
+            self.endpoint.attempt(Try { model, body, deadline: call.deadline, again }, deltas, &mut reply).await;
         unanswered.armed = matches!(result, Err(Failure::TimedOut(_))) && reply.text.is_empty();
         drop(unanswered);
         let label = match &result {

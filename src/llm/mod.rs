@@ -2,7 +2,7 @@
 //!
 //! A call waits for its turn (`limit`: concurrency, rates, pauses, fairness), passes the model's `breaker`, and is
 //! tried once on the wire (`attempt`, `wire`, `sse`). What a failure means is decided by `retry`, and
-//! `flight` acts on it: again, elsewhere, or an error. `hedge` starts a second attempt beside a straggler. Replies
+//! `flight` acts on it: again, elsewhere, or an error. `patience` knows how long a model usually takes to begin. `hedge` starts a second attempt beside a straggler. Replies
 //! lose their reasoning (`think`); JSON is read leniently (`json`). Everything is counted (`ledger`, `price`).
 
 mod attempt;
@@ -15,6 +15,7 @@ pub mod json;
 mod ledger;
 mod limit;
 mod pace;
+mod patience;
 pub mod price;
 mod retry;
 mod sse;

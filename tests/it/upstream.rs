@@ -368,6 +368,26 @@ async fn a_stream_is_repeated_only_before_its_first_text() {
 }
 
 #[tokio::test]
+async fn a_try_that_hangs_is_made_anew_once_the_model_is_known_to_be_quicker() {
+    let check = async |streamed: bool| {
+        let fake = FakeLlm::start().await;
+        fake.when().then([Answer::text("first"), Answer::silence()]);
+        fake.when().always(Answer::text("anew"));
+        let minute = Duration::from_secs(60);
+        let client = client(LlmConfig { idle_timeout: minute, total_timeout: minute, ..config(&fake.url()) });
+        let ask = async |text: &str| {
+            let call = Call { deadline: Instant::now() + minute, ..call(text) };
+            if streamed { client.stream(call).await.0 } else { client.llm.complete(call).await }
+        };
+        assert_eq!(ask("q").await.unwrap().text, "first");
+        let anew = ask("q").await.unwrap();
+        assert_eq!((anew.text.as_str(), anew.spent.attempts), ("anew", 2));
+        assert!(anew.spent.latency < minute / 2, "{:?}", anew.spent.latency);
+    };
+    tokio::join!(check(true), check(false));
+}
+
+#[tokio::test]
 async fn streams_are_read_as_upstreams_really_send_them() {
     let check = async |content_type: &str, body: &str, text: &str| {
         let fake = FakeLlm::start().await;
