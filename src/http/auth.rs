@@ -53,6 +53,6 @@ fn check(keys: &[ApiKey], request: &ServiceRequest) -> Result<(), Problem> {
 /// Whether a request changes documents or records, or spends money on other things than questions.
 fn changes(method: &Method, path: &str) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
-    let asks = method == Method::POST && path == "/api/questions";
+    let asks = method == Method::POST && matches!(path, "/api/questions" | "/v1/chat/completions");
     !(reads || asks)
 }

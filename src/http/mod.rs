@@ -4,6 +4,7 @@ mod auth;
 mod documents;
 mod error;
 mod generations;
+mod openai;
 mod operations;
 mod page;
 mod questions;
@@ -85,6 +86,8 @@ fn routes(config: &mut web::ServiceConfig) {
         )
         .service(resource("/api/questions/{id}/events", &[Method::GET]).route(web::get().to(questions::events)))
         .service(resource("/api/generations", &[Method::POST]).route(web::post().to(generations::generate)))
+        .service(resource("/v1/models", &[Method::GET]).route(web::get().to(openai::models)))
+        .service(resource("/v1/chat/completions", &[Method::POST]).route(web::post().to(openai::chat)))
         .service(resource("/api/usage", &[Method::GET]).route(web::get().to(operations::usage)))
         .service(resource("/healthz", &[Method::GET]).route(web::get().to(operations::healthz)))
         .service(resource("/readyz", &[Method::GET]).route(web::get().to(operations::readyz)))
@@ -105,6 +108,9 @@ fn resource(path: &str, allowed: &'static [Method]) -> Resource {
 }
 
 async fn route_not_found(request: HttpRequest) -> Result<(), ApiError> {
-    let message = format!("there is nothing at {}; see /api/documents, /api/questions and /api/search", request.path());
+    let message = format!(
+        "there is nothing at {}; see /api/documents, /api/questions, /api/search and /v1/models",
+        request.path()
+    );
     Err(Problem::new(Code::RouteNotFound, message).into())
 }

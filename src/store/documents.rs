@@ -108,6 +108,9 @@ pub trait DocumentStore: Send + Sync {
     /// Documents, newest first.
     async fn documents(&self, filter: DocumentFilter, page: Page<DocumentId>) -> Result<Listed<Document>, StoreError>;
 
+    /// The names of all collections that hold documents, in order.
+    async fn collections(&self) -> Result<Vec<String>, StoreError>;
+
     /// The original bytes and the uploaded file's name.
     async fn original(&self, id: DocumentId) -> Result<(Bytes, Option<String>), StoreError>;
 

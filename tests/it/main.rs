@@ -10,6 +10,7 @@ mod documents;
 mod errors;
 mod extract;
 mod formats;
+mod openai;
 mod questions;
 mod readme;
 mod restart;

@@ -127,6 +127,11 @@ impl DocumentStore for SqliteStore {
         Ok(Listed { items, total: from_i64(total)? })
     }
 
+    async fn collections(&self) -> Result<Vec<String>, StoreError> {
+        let names = "SELECT DISTINCT collection FROM documents ORDER BY collection";
+        Ok(sqlx::query_scalar(names).fetch_all(&self.readers).await?)
+    }
+
     async fn original(&self, id: DocumentId) -> Result<(Bytes, Option<String>), StoreError> {
         let row: Option<(Vec<u8>, Option<String>)> = sqlx::query_as(
             "SELECT originals.content, documents.file_name FROM documents \
