@@ -48,6 +48,8 @@ pub struct App {
 pub struct Embedding {
     /// Whether every passage has its vector.
     pub up_to_date: AtomicBool,
+    /// The last entry of the change log that was followed.
+    pub followed: AtomicU64,
     /// Why passages or queries are not embedded now.
     pub problem: Mutex<Option<Problem>>,
     /// Vectors of queries that came before.

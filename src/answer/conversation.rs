@@ -31,10 +31,12 @@ const SHARE: f64 = 0.2;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// An earlier question of the conversation, as it was understood, and the beginning of its answer.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Turn {
-    pub(super) question: String,
-    pub(super) answer: String,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Turn {
+    /// What was asked.
+    pub question: String,
+    /// What was answered.
+    pub answer: String,
 }
 
 /// Reads the conversation so far and lets the model say what the question asks. The first question of a conversation
@@ -43,10 +45,11 @@ pub(super) struct Turn {
 /// # Errors
 /// Where the store cannot be read.
 pub(super) async fn understand(app: &App, work: &mut Work) -> Result<(), Problem> {
-    let Some(conversation_id) = work.record.conversation_id.clone() else { return Ok(()) };
-    let filter = QuestionFilter { conversation_id: Some(conversation_id) };
-    let page = Page { limit: MAX_TURNS, before: Some(work.record.id) };
-    work.history = bounded(app.store.questions(filter, page).await?.items);
+    if let Some(conversation_id) = work.record.conversation_id.clone().filter(|_| work.history.is_empty()) {
+        let filter = QuestionFilter { conversation_id: Some(conversation_id) };
+        let page = Page { limit: MAX_TURNS, before: Some(work.record.id) };
+        work.history = bounded(app.store.questions(filter, page).await?.items);
+    }
     if work.history.is_empty() || work.record.mode != Mode::Model || work.record.standalone_question.is_some() {
         return Ok(());
     }
@@ -85,11 +88,20 @@ fn bounded(records: Vec<QuestionRecord>) -> Vec<Turn> {
     let told = |record: &QuestionRecord| {
         !matches!(record.status, QuestionStatus::Running | QuestionStatus::Failed) && record.replay_of.is_none()
     };
+    within_bounds(
+        records.into_iter().filter(told).map(|record| Turn {
+            question: record.standalone_question.unwrap_or(record.question),
+            answer: record.answer,
+        }),
+    )
+}
+
+/// The latest turns that fit, oldest first; `newest_first` is how they come.
+pub(super) fn within_bounds(newest_first: impl Iterator<Item = Turn>) -> Vec<Turn> {
     let mut turns: Vec<Turn> = Vec::new();
     let mut left = HISTORY_TOKENS;
-    for record in records.into_iter().filter(told) {
-        let answer = record.answer.chars().take(ANSWER_CHARS).collect();
-        let turn = Turn { question: record.standalone_question.unwrap_or(record.question), answer };
+    for turn in newest_first.take(MAX_TURNS as usize) {
+        let turn = Turn { answer: turn.answer.chars().take(ANSWER_CHARS).collect(), ..turn };
         let Some(rest) = left.checked_sub(estimate_tokens(&turn.question) + estimate_tokens(&turn.answer)) else {
             break;
         };

@@ -32,6 +32,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub use again::{Replay, rate, recover, replay, retry};
+pub use conversation::Turn;
 pub use find::{Find, Found, FoundPassage, Hit, SearchMode, find};
 pub use standing::{MAX_DOCUMENTS, Standing, Summarise, summarise};
 pub use work::Ask;
@@ -160,7 +161,8 @@ async fn finish(app: &App, mut work: Work) {
 
 /// The story of a question.
 async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
-    if work.record.conversation_id.is_some() && !work.is_stored().await {
+    let may_call = work.record.conversation_id.is_some() || !work.history.is_empty();
+    if may_call && !work.is_stored().await {
         return Ok(());
     }
     conversation::understand(app, work).await?;

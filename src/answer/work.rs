@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::conversation::Turn;
+use super::conversation::{self, Turn};
 use super::{ms, prompt};
 use crate::app::App;
 use crate::error::{Problem, check_length};
@@ -40,6 +40,8 @@ pub struct Ask {
     pub collection: Option<String>,
     /// The conversation that the question is part of.
     pub conversation_id: Option<String>,
+    /// What was said before, oldest turn first, where the asker and not the store keeps the conversation.
+    pub history: Vec<Turn>,
     /// Ceiling of the upstream cost.
     pub max_cost_usd: Option<f64>,
     /// Time for the whole question, in milliseconds.
@@ -104,7 +106,8 @@ impl Work {
         let mut record = blank(app, question, settings);
         record.conversation_id = ask.conversation_id;
         record.collection = ask.collection;
-        Ok(Self::on(app, record))
+        let history = conversation::within_bounds(ask.history.into_iter().rev());
+        Ok(Self { history, ..Self::on(app, record) })
     }
 
     /// Work on a record as it stands, with its whole time before it.
@@ -166,6 +169,7 @@ impl Work {
             record.conversation_id.clone(),
             Some(format!("{} {} {:?}", settings.top_k, settings.deadline_ms, settings.max_cost_usd)),
             Some(format!("{:?} {:?}", settings.analysis_models, settings.synthesis_models)),
+            Some(format!("{:?}", self.history)),
         ] {
             hash.update([u8::from(part.is_some())]);
             hash.update(part.unwrap_or_default());

@@ -6,6 +6,7 @@ mod documents;
 mod error;
 mod events;
 mod generations;
+mod openai;
 mod operations;
 mod page;
 mod questions;
@@ -98,6 +99,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/verify", &[Method::POST]).route(web::post().to(upkeep::verify)))
         .service(resource("/api/reindex", &[Method::POST]).route(web::post().to(upkeep::reindex)))
         .service(resource("/api/backup", &[Method::POST]).route(web::post().to(upkeep::backup)))
+        .service(resource("/v1/models", &[Method::GET]).route(web::get().to(openai::models)))
+        .service(resource("/v1/chat/completions", &[Method::POST]).route(web::post().to(openai::chat)))
         .service(resource("/api/usage", &[Method::GET]).route(web::get().to(operations::usage)))
         .service(resource("/healthz", &[Method::GET]).route(web::get().to(operations::healthz)))
         .service(resource("/readyz", &[Method::GET]).route(web::get().to(operations::readyz)))
@@ -118,6 +121,9 @@ fn resource(path: &str, allowed: &'static [Method]) -> Resource {
 }
 
 async fn route_not_found(request: HttpRequest) -> Result<(), ApiError> {
-    let message = format!("there is nothing at {}; see /api/documents, /api/questions and /api/search", request.path());
+    let message = format!(
+        "there is nothing at {}; see /api/documents, /api/questions, /api/search and /v1/models",
+        request.path()
+    );
     Err(Problem::new(Code::RouteNotFound, message).into())
 }

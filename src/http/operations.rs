@@ -39,7 +39,8 @@ pub(super) async fn readyz(app: Data<App>) -> Result<Json<serde_json::Value>, Ap
         Some(model) => json!({
             "model": model,
             "vectors": app.vectors.len(),
-            "up_to_date": app.embedding.up_to_date.load(Ordering::Acquire),
+            "up_to_date": app.embedding.up_to_date.load(Ordering::Acquire)
+                && app.embedding.followed.load(Ordering::Acquire) >= last,
             "problem": *app.embedding.problem.lock().unwrap_or_else(PoisonError::into_inner),
         }),
         None => serde_json::Value::Null,

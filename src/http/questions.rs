@@ -32,6 +32,7 @@ pub(super) async fn ask(app: Data<App>, request: HttpRequest, body: Json<AskBody
         top_k: body.top_k,
         collection: body.collection.filter(|name| !name.is_empty()),
         conversation_id: body.conversation_id.filter(|id| !id.is_empty()),
+        history: Vec::new(),
         max_cost_usd: body.max_cost_usd,
         deadline_ms: body.deadline_ms,
     };

@@ -99,6 +99,7 @@ async fn bring_up_to_date(app: &App, model: &str) -> Result<(), Problem> {
         metrics::gauge!("dokkai_embedding_changes_left").set(app.store.changes_to_follow(space.id).await? as f64);
         metrics::gauge!("dokkai_vectors").set(app.vectors.len() as f64);
     }
+    app.embedding.followed.store(space.followed, Ordering::Release);
     if !space.serving {
         app.store.serve_space(space.id).await?;
         if app.vectors.space() != Some(space.id) {

@@ -52,12 +52,12 @@ pub async fn index_changes(app: &App) -> Result<bool, Problem> {
     }
     // Also without changes: a crash may have come between a commit and its marks.
     let ready = app.store.mark_searchable(app.search.applied().await?).await?;
-    for document in &ready {
-        app.signals.document_changed(document);
-    }
     let now = app.search.applied().await?;
     // From now on the texts up to here are those that serve, and may be embedded.
     app.signals.searchable.store(now, Ordering::Release);
+    for document in &ready {
+        app.signals.document_changed(document);
+    }
     let advanced = now > applied;
     if advanced {
         app.signals.indexed.notify_one();

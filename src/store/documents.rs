@@ -96,6 +96,9 @@ pub trait DocumentStore: Send + Sync {
     /// Those documents of a collection whose original has one of these hashes, in no order.
     async fn documents_with(&self, collection: &str, hashes: &[String]) -> Result<Vec<Document>, StoreError>;
 
+    /// The names of all collections that hold documents, in order.
+    async fn collections(&self) -> Result<Vec<String>, StoreError>;
+
     /// Gives a document new content, queued; its old text serves until the new one is searchable, and goes on serving
     /// where the new content cannot be read.
     async fn replace_document(&self, id: DocumentId, new: NewDocument) -> Result<Document, StoreError>;

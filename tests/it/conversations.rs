@@ -25,6 +25,27 @@ fn rewrites(fake: &FakeLlm) -> usize {
 }
 
 #[tokio::test]
+async fn a_chat_that_its_frontend_keeps_is_understood_as_well() {
+    let fake = FakeLlm::start().await;
+    let app = town(&fake, &[]).await;
+    fake.when().prompt(REWRITE).always(Answer::text(r#"{"question": "水道料金はいつから値上げされましたか"}"#));
+    fake.when().model(ANALYSIS).always(analysis(0.9, &[FEE]));
+    fake.when().model(SYNTHESIS).always(Answer::text("2024年です[1]。"));
+    let messages = json!([
+        {"role": "user", "content": "水道料金はどうなりましたか"},
+        {"role": "assistant", "content": "値上げされました。"},
+        {"role": "user", "content": "それはいつから？"},
+    ]);
+    let reply = app.post("/v1/chat/completions", &json!({"model": "dokkai", "messages": messages})).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let asked = app.get("/api/questions?limit=1").await.json()["questions"][0].clone();
+    assert_eq!((rewrites(&fake), asked["question"].as_str()), (1, Some("それはいつから？")));
+    assert_eq!(asked["standalone_question"], "水道料金はいつから値上げされましたか");
+    let rewrite = fake.bodies().into_iter().find(|body| body.to_string().contains(REWRITE)).unwrap();
+    assert!(rewrite.to_string().contains("水道料金はどうなりましたか"), "{rewrite}");
+}
+
+#[tokio::test]
 async fn a_follow_up_is_made_to_stand_alone_and_the_record_shows_it() {
     let fake = FakeLlm::start().await;
     let app = town(&fake, &[]).await;

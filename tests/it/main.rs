@@ -15,6 +15,7 @@ mod extract;
 mod formats;
 mod hybrid;
 mod injection;
+mod openai;
 mod questions;
 mod readme;
 mod restart;

@@ -161,6 +161,11 @@ impl DocumentStore for SqliteStore {
         rows.into_iter().map(Document::try_from).collect()
     }
 
+    async fn collections(&self) -> Result<Vec<String>, StoreError> {
+        let names = "SELECT DISTINCT collection FROM documents ORDER BY collection";
+        Ok(sqlx::query_scalar(names).fetch_all(&self.readers).await?)
+    }
+
     async fn replace_document(&self, id: DocumentId, new: NewDocument) -> Result<Document, StoreError> {
         self.writer
             .write(move |tx| {

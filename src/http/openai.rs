@@ -1,0 +1,151 @@
+//! `/v1`: dokkai as an OpenAI-compatible model, for chat frontends. A chat completion asks a question as
+//! `/api/questions` does, stores the same record, and shows it in OpenAI's shapes.
+
+mod request;
+mod sources;
+mod stream;
+mod tasks;
+
+use actix_web::http::header::HeaderName;
+use actix_web::web::{Data, Json};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use self::request::{ChatBody, MODEL, Model};
+use super::error::ApiError;
+use crate::answer::{self, Ask};
+use crate::app::App;
+use crate::error::{Code, Problem};
+use crate::model::{Analysis, AnalysisStatus, Event, QuestionRecord, QuestionStatus, Usage};
+
+/// Asks for a frontend's own events where the model's name does not.
+const EVENTS: HeaderName = HeaderName::from_static("x-dokkai-events");
+
+/// What every part of one reply repeats.
+#[derive(Clone)]
+struct Envelope {
+    id: String,
+    created: i64,
+    model: String,
+}
+
+impl Envelope {
+    fn new(model: &str) -> Self {
+        let id = format!("chatcmpl-{}", Uuid::now_v7().simple());
+        Self { id, created: OffsetDateTime::now_utc().unix_timestamp(), model: model.to_owned() }
+    }
+
+    /// A whole reply.
+    fn completion(&self, message: &Value, usage: &Usage) -> HttpResponse {
+        HttpResponse::Ok().json(json!({
+            "id": self.id,
+            "object": "chat.completion",
+            "created": self.created,
+            "model": self.model,
+            "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": "stop"}],
+            "usage": counts(usage),
+        }))
+    }
+}
+
+/// `dokkai`, and one model for each collection that holds documents.
+pub(super) async fn models(app: Data<App>) -> Result<Json<Value>, ApiError> {
+    let collections = app.store.collections().await?;
+    let names = collections.iter().map(|name| format!("{MODEL}/{name}"));
+    let models = std::iter::once(MODEL.to_owned()).chain(names);
+    let data: Vec<Value> =
+        models.map(|id| json!({"id": id, "object": "model", "created": 0, "owned_by": MODEL})).collect();
+    Ok(Json(json!({"object": "list", "data": data})))
+}
+
+pub(super) async fn chat(app: Data<App>, request: HttpRequest, body: Json<ChatBody>) -> Result<HttpResponse, ApiError> {
+    let body = body.into_inner();
+    let model = Model::read(&body.model)?;
+    if let Some(name) = &model.collection
+        && !app.store.collections().await?.contains(name)
+    {
+        return Err(Problem::parameter("model", "no collection has this name; see GET /v1/models").into());
+    }
+    let envelope = Envelope::new(&body.model);
+    let include_usage = body.stream_options.as_ref().is_some_and(|options| options.include_usage);
+    if let Some(task) = tasks::recognise(&body) {
+        let done = tasks::perform(&app, task, &body).await?;
+        return Ok(if body.stream {
+            stream::whole(&envelope, &done.text, include_usage.then_some(&done.usage))
+        } else {
+            envelope.completion(&json!({"role": "assistant", "content": done.text, "refusal": null}), &done.usage)
+        });
+    }
+    let ask =
+        Ask { question: body.question()?, collection: model.collection, history: body.history(), ..Ask::default() };
+    let (_, log) = answer::ask(&app.into_inner(), ask).await?;
+    let options = stream::Options {
+        include_usage,
+        reasoning: body.wants_reasoning(),
+        events: model.events || request.headers().get(EVENTS).is_some_and(|value| value == "true"),
+        page: page(&request),
+    };
+    let mut events = Box::pin(log.follow(None));
+    if body.stream {
+        return Ok(stream::answer(envelope, options, events));
+    }
+    while let Some((_, event)) = events.next().await {
+        match event {
+            Event::Done(record) => return whole(&envelope, &options, &record),
+            Event::Error(problem) => return Err(problem.into()),
+            Event::Accepted(_) | Event::Retrieval(_) | Event::Analysis(_) | Event::Delta(_) => {}
+        }
+    }
+    Err(Problem::new(Code::Internal, "the question ended without a record; see the server's log").into())
+}
+
+fn whole(envelope: &Envelope, options: &stream::Options, record: &QuestionRecord) -> Result<HttpResponse, ApiError> {
+    if let Some(problem) = failure(record) {
+        return Err(problem.into());
+    }
+    let answer = sources::apart(&record.answer);
+    let annotations = sources::annotations(&options.page, &answer, &record.citations);
+    let content = answer + &sources::list(&options.page, &record.citations, &record.question);
+    let mut message = json!({"role": "assistant", "content": content, "refusal": null, "annotations": annotations});
+    if options.reasoning {
+        message["reasoning_content"] = record.analyses.iter().map(reasoning).collect::<String>().into();
+    }
+    Ok(envelope.completion(&message, &record.usage))
+}
+
+/// Why there is no answer at all. An answer that breaks off is still one.
+fn failure(record: &QuestionRecord) -> Option<Problem> {
+    (record.status == QuestionStatus::Failed).then(|| {
+        let unknown = || Problem::new(Code::Internal, "the question failed; see the server's log");
+        record.error.clone().unwrap_or_else(unknown)
+    })
+}
+
+/// One document's analysis as a paragraph of reasoning.
+fn reasoning(analysis: &Analysis) -> String {
+    let said = match analysis.status {
+        AnalysisStatus::Ok => analysis.summary.as_str(),
+        AnalysisStatus::Irrelevant => "says nothing about the question",
+        AnalysisStatus::Failed => "could not be analysed",
+        AnalysisStatus::TimedOut => "was not analysed in time",
+    };
+    format!("{} ({:.0}%): {said}\n\n", analysis.title, analysis.relevance_score * 100.0)
+}
+
+/// OpenAI's token counts; all upstream calls of the question together.
+fn counts(usage: &Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    })
+}
+
+/// Where the page stands, as the client reached this server.
+fn page(request: &HttpRequest) -> String {
+    let connection = request.connection_info();
+    format!("{}://{}/", connection.scheme(), connection.host())
+}
