@@ -13,6 +13,7 @@ use super::{ms, prompt};
 use crate::app::App;
 use crate::error::{Problem, check_length};
 use crate::live::EventLog;
+use crate::model::filter::Filter;
 use crate::model::{
     Coverage, DocumentId, KeptAnalysis, Mode, Models, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus,
     RetrievedDocument, RunSettings, Timings, Usage,
@@ -37,6 +38,8 @@ pub struct Ask {
     pub top_k: Option<usize>,
     /// Only documents of this collection.
     pub collection: Option<String>,
+    /// Only documents that it admits.
+    pub filter: Option<Filter>,
     /// The conversation that the question is part of.
     pub conversation_id: Option<String>,
     /// Ceiling of the upstream cost.
@@ -87,7 +90,8 @@ impl Work {
             (Some(asked), Some(configured)) => Some(asked.min(configured)),
             (asked, configured) => asked.or(configured),
         };
-        let settings = RunSettings { top_k, deadline_ms: ms(time), max_cost_usd, ..Self::settings(app) };
+        let settings =
+            RunSettings { top_k, filter: ask.filter, deadline_ms: ms(time), max_cost_usd, ..Self::settings(app) };
         let mut record = blank(app, question, settings);
         record.conversation_id = ask.conversation_id;
         record.collection = ask.collection;
@@ -120,6 +124,7 @@ impl Work {
     fn settings(app: &App) -> RunSettings {
         RunSettings {
             top_k: app.config.top_k,
+            filter: None,
             deadline_ms: ms(app.config.answer_deadline),
             max_cost_usd: app.config.max_cost_usd,
             analysis_models: app.config.llm.analysis_models.clone(),
@@ -149,6 +154,7 @@ impl Work {
             Some(record.question.clone()),
             record.collection.clone(),
             record.conversation_id.clone(),
+            settings.filter.as_ref().map(|filter| format!("{:?}", filter.conditions())),
             Some(format!("{} {} {:?}", settings.top_k, settings.deadline_ms, settings.max_cost_usd)),
             Some(format!("{:?} {:?}", settings.analysis_models, settings.synthesis_models)),
         ] {
