@@ -65,7 +65,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut times = Vec::new();
     let mut figures = Figures::default();
     for query in &queries {
-        let asked = SearchQuery { text: query.text.clone(), collection: None, limit: DEPTH, passages_per_document: 3 };
+        let asked = SearchQuery {
+            text: query.text.clone(),
+            collection: None,
+            filter: None,
+            limit: DEPTH,
+            passages_per_document: 3,
+        };
         let hits = search.search(asked.clone()).await?;
         let begun = Instant::now();
         search.search(SearchQuery { limit: 10, ..asked }).await?;
@@ -105,8 +111,12 @@ async fn index(search: &TantivySearch, corpus: &[Entry], copies: usize) -> Resul
             let document_id = DocumentId(Uuid::from_u128(place as u128));
             let cut = cut(document_id, &entry.text);
             passages += cut.len();
-            let document =
-                IndexedDocument { title: entry.title.clone(), collection: "default".to_owned(), passages: cut };
+            let document = IndexedDocument {
+                title: entry.title.clone(),
+                collection: "default".to_owned(),
+                facets: Vec::new(),
+                passages: cut,
+            };
             let state = DocumentState::Present(Arc::new(document));
             changes.push(Change { seq: place as u64 + 1, document_id, state });
         }

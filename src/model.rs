@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::error::Problem;
 
+pub mod filter;
 mod run;
 
 pub use run::{

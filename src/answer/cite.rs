@@ -347,6 +347,7 @@ mod tests {
             content_hash: "h".into(),
             text_version: 0,
             dated: None,
+            facets: Vec::new(),
             created_at: time::OffsetDateTime::UNIX_EPOCH,
         };
         let stretches: Vec<Stretch> = stretches;

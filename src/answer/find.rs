@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::ms;
-use super::retrieve::{Known, known_hits};
+use super::retrieve::{Among, Known, known_hits};
 use crate::app::App;
 use crate::error::{Problem, check_length};
+use crate::model::filter::Filter;
 use crate::model::{DocumentId, PassageId};
 use crate::search::analyzer;
 
@@ -22,6 +23,8 @@ pub struct Find {
     pub limit: usize,
     /// Only documents of this collection.
     pub collection: Option<String>,
+    /// Only documents that it admits.
+    pub filter: Option<Filter>,
     /// How to find them; by words and meaning where there is an embedding model and nothing is said.
     pub mode: Option<SearchMode>,
 }
@@ -97,8 +100,8 @@ pub async fn find(app: &App, find: Find) -> Result<Found, Problem> {
     if !(1..=100).contains(&find.limit) {
         return Err(Problem::parameter("limit", "limit must be from 1 to 100"));
     }
-    let Known { hits: found, mode, reason } =
-        known_hits(app, &find.query, find.collection.as_deref(), find.limit, 1, find.mode).await?;
+    let among = Among { collection: find.collection.as_deref(), filter: find.filter.as_ref() };
+    let Known { hits: found, mode, reason } = known_hits(app, &find.query, among, find.limit, 1, find.mode).await?;
     let best: Vec<PassageId> =
         found.iter().flat_map(|(hit, _)| hit.passages.first()).map(|passage| passage.passage_id).collect();
     let passages = app.store.passages(&best).await?;

@@ -4,7 +4,7 @@
 //! says why. Scores of either are stretched to 0–1 over its candidates and summed by weight; ranks alone would let the
 //! weaker ranking spoil the stronger one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -75,10 +75,9 @@ async fn nearest(app: &App, query: &SearchQuery) -> Result<Vec<PassageHit>, Prob
         return Err(problem.unwrap_or_else(|| unavailable("no passage is embedded yet; ask again later")));
     };
     let vector = vector_of(app, space, &query.text).await?;
-    let among: Option<HashSet<DocumentId>> = match &query.collection {
-        Some(collection) => Some(app.store.documents_in(collection).await?),
-        None => None,
-    };
+    let (collection, filter) = (query.collection.as_deref(), query.filter.as_ref());
+    let narrow = collection.is_some() || filter.is_some();
+    let among = if narrow { Some(app.store.documents_in(collection, filter).await?) } else { None };
     let count = query.limit.max(CANDIDATES).saturating_mul(PASSAGES_A_DOCUMENT).min(4_000);
     let (vectors, asked) = (Arc::clone(&app.vectors), Arc::clone(&vector));
     let near =

@@ -170,8 +170,10 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     let retrieved = match work.documents.take() {
         Some(documents) => retrieve::again(app, &documents).await?,
         None => {
-            let (collection, top_k) = (work.record.collection.as_deref(), work.record.settings.top_k);
-            retrieve::retrieve(app, work.question(), collection, top_k).await?
+            let settings = &work.record.settings;
+            let collection = work.record.collection.as_deref();
+            let among = retrieve::Among { collection, filter: settings.filter.as_ref() };
+            retrieve::retrieve(app, work.question(), among, settings.top_k).await?
         }
     };
     work.record.timings_ms.retrieval = ms(begun.elapsed());

@@ -7,6 +7,7 @@ use super::find::SearchMode;
 use super::hybrid::{Ranking, rank};
 use crate::app::App;
 use crate::error::Problem;
+use crate::model::filter::Filter;
 use crate::model::{DocumentId, Passage, PassageId, RetrievedDocument};
 use crate::readings::{Reading, ReadingKey, Stretch};
 use crate::search::{DocumentHit, SearchQuery};
@@ -49,11 +50,11 @@ pub(super) struct Retrieved {
 pub(super) async fn retrieve(
     app: &App,
     question: &str,
-    collection: Option<&str>,
+    among: Among<'_>,
     top_k: usize,
 ) -> Result<Vec<Retrieved>, Problem> {
     let passages = (PASSAGES / top_k.max(1)).clamp(LEAST_PASSAGES, MOST_PASSAGES);
-    let offered = known_hits(app, question, collection, top_k, passages, None).await?.hits;
+    let offered = known_hits(app, question, among, top_k, passages, None).await?.hits;
     let mut readings: Vec<Option<Reading>> = offered
         .iter()
         .map(|(hit, document)| match app.readings.get(&whole(document)) {
@@ -123,6 +124,15 @@ async fn read(
     Ok(())
 }
 
+/// Which documents are looked among.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Among<'a> {
+    /// Only this collection's.
+    pub(super) collection: Option<&'a str>,
+    /// Only those that it admits.
+    pub(super) filter: Option<&'a Filter>,
+}
+
 /// Found documents, and how they were found.
 pub(super) struct Known {
     /// Best first.
@@ -137,22 +147,26 @@ pub(super) struct Known {
 pub(super) async fn known_hits(
     app: &App,
     text: &str,
-    collection: Option<&str>,
+    among: Among<'_>,
     limit: usize,
     passages_per_document: usize,
     mode: Option<SearchMode>,
 ) -> Result<Known, Problem> {
     let query = SearchQuery {
         text: text.to_owned(),
-        collection: collection.map(str::to_owned),
+        collection: among.collection.map(str::to_owned),
+        filter: among.filter.cloned(),
         limit: limit + SPARE_HITS,
         passages_per_document,
     };
     let Ranking { hits, mode, reason } = rank(app, query, mode).await?;
     let ids: Vec<DocumentId> = hits.iter().map(|hit| hit.document_id).collect();
     let known = app.store.known_documents(&ids).await?;
-    // The store's word on the collection is newer than the index's.
-    let wanted = |document: &&KnownDocument| collection.is_none_or(|collection| collection == document.collection);
+    // The store's word is newer than the index's.
+    let wanted = |document: &&KnownDocument| {
+        among.collection.is_none_or(|collection| collection == document.collection)
+            && among.filter.is_none_or(|filter| filter.admits(&document.facets))
+    };
     let known_of = |hit: &DocumentHit| known.iter().find(|one| one.id == hit.document_id).filter(wanted).cloned();
     let hits = hits.into_iter().filter_map(|hit| known_of(&hit).map(|document| (hit, document))).take(limit).collect();
     Ok(Known { hits, mode, reason })

@@ -14,6 +14,7 @@ use super::{ms, prompt};
 use crate::app::App;
 use crate::error::{Problem, check_length};
 use crate::live::EventLog;
+use crate::model::filter::Filter;
 use crate::model::{
     Coverage, DocumentId, KeptAnalysis, Mode, Models, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus,
     RetrievedDocument, RunSettings, Timings, Usage,
@@ -38,6 +39,8 @@ pub struct Ask {
     pub top_k: Option<usize>,
     /// Only documents of this collection.
     pub collection: Option<String>,
+    /// Only documents that it admits.
+    pub filter: Option<Filter>,
     /// The conversation that the question is part of.
     pub conversation_id: Option<String>,
     /// What was said before, oldest turn first, where the asker and not the store keeps the conversation.
@@ -102,7 +105,8 @@ impl Work {
             (Some(asked), Some(configured)) => Some(asked.min(configured)),
             (asked, configured) => asked.or(configured),
         };
-        let settings = RunSettings { top_k, deadline_ms: ms(time), max_cost_usd, ..Self::settings(app) };
+        let settings =
+            RunSettings { top_k, filter: ask.filter, deadline_ms: ms(time), max_cost_usd, ..Self::settings(app) };
         let mut record = blank(app, question, settings);
         record.conversation_id = ask.conversation_id;
         record.collection = ask.collection;
@@ -138,6 +142,7 @@ impl Work {
     fn settings(app: &App) -> RunSettings {
         RunSettings {
             top_k: app.config.top_k,
+            filter: None,
             deadline_ms: ms(app.config.answer_deadline),
             max_cost_usd: app.config.max_cost_usd,
             analysis_models: app.config.llm.analysis_models.clone(),
@@ -167,6 +172,7 @@ impl Work {
             Some(record.question.clone()),
             record.collection.clone(),
             record.conversation_id.clone(),
+            settings.filter.as_ref().map(|filter| format!("{:?}", filter.conditions())),
             Some(format!("{} {} {:?}", settings.top_k, settings.deadline_ms, settings.max_cost_usd)),
             Some(format!("{:?} {:?}", settings.analysis_models, settings.synthesis_models)),
             Some(format!("{:?}", self.history)),

@@ -8,8 +8,9 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::session::Session;
-use super::{CliError, collection_flag, ingest, json_flag, server_flag, start_logs};
+use super::{CliError, collection_flag, filter_flag, ingest, json_flag, server_flag, start_logs};
 use crate::config::Config;
+use crate::model::filter::Filter;
 use crate::model::{Mode, QuestionRecord, QuestionStatus};
 
 pub(super) fn command() -> Command {
@@ -26,6 +27,7 @@ pub(super) fn command() -> Command {
                 .help("Read these files and folders into a temporary data folder and ask those"),
         )
         .arg(collection_flag("Only documents of this collection"))
+        .arg(filter_flag())
         .arg(json_flag())
         .arg(server_flag())
 }
@@ -55,6 +57,7 @@ pub(super) async fn run(matches: &ArgMatches, config: Config) -> Result<(), CliE
 async fn ask(session: &Session, matches: &ArgMatches) -> Result<(), CliError> {
     let question = json!({
         "question": matches.get_one::<String>("question"),
+        "filter": matches.get_one::<Filter>("filter"),
         "collection": matches.get_one::<String>("collection"),
     });
     let json = matches.get_flag("json");

@@ -139,6 +139,15 @@ fn collection_flag(help: &'static str) -> Arg {
     Arg::new("collection").long("collection").value_name("NAME").help(help)
 }
 
+/// `--filter JSON`.
+fn filter_flag() -> Arg {
+    Arg::new("filter")
+        .long("filter")
+        .value_name("JSON")
+        .value_parser(clap::value_parser!(crate::model::filter::Filter))
+        .help("Only documents like this, e.g. {\"metadata.year\":{\"gte\":2020}}")
+}
+
 /// Logs go to stderr. `quiet` shows only warnings, unless the filter was set on purpose.
 fn start_logs(config: &Config, quiet: bool) {
     let filter = if quiet && config.log == "info" { "warn" } else { &config.log };

@@ -3,9 +3,10 @@
 use clap::{Arg, ArgMatches, Command};
 
 use super::session::Session;
-use super::{CliError, collection_flag, json_flag, server_flag, start_logs};
+use super::{CliError, collection_flag, filter_flag, json_flag, server_flag, start_logs};
 use crate::answer::Found;
 use crate::config::Config;
+use crate::model::filter::Filter;
 
 pub(super) fn command() -> Command {
     Command::new("search")
@@ -20,6 +21,7 @@ pub(super) fn command() -> Command {
                 .help("Documents wanted"),
         )
         .arg(collection_flag("Only documents of this collection"))
+        .arg(filter_flag())
         .arg(
             Arg::new("mode")
                 .long("mode")
@@ -37,6 +39,9 @@ pub(super) async fn run(matches: &ArgMatches, config: Config) -> Result<(), CliE
     let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
     let mut query = vec![("q", text("query")), ("limit", limit.as_str()), ("collection", text("collection"))];
     query.extend(matches.get_one::<String>("mode").map(|mode| ("mode", mode.as_str())));
+    let filter = matches.get_one::<Filter>("filter").map(serde_json::to_string).transpose();
+    let filter = filter.map_err(std::io::Error::other)?;
+    query.extend(filter.as_deref().map(|filter| ("filter", filter)));
     let found = session.client.get::<Found>("/api/search", &query).await;
     session.close().await;
     let found = found?;

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::events::{self, finished, seen, wants_events};
+use super::search::bad_filter;
 use crate::answer::{self, Ask, Replay};
 use crate::app::App;
 use crate::error::Problem;
 use crate::live::EventLog;
+use crate::model::filter::Filter;
 use crate::model::{Feedback, QuestionDetail, QuestionId, QuestionRecord, Rating};
 use crate::store::{Page, QuestionFilter};
 
@@ -20,6 +22,7 @@ pub(super) struct AskBody {
     question: String,
     top_k: Option<usize>,
     collection: Option<String>,
+    filter: Option<serde_json::Value>,
     conversation_id: Option<String>,
     max_cost_usd: Option<f64>,
     deadline_ms: Option<u64>,
@@ -31,6 +34,7 @@ pub(super) async fn ask(app: Data<App>, request: HttpRequest, body: Json<AskBody
         question: body.question,
         top_k: body.top_k,
         collection: body.collection.filter(|name| !name.is_empty()),
+        filter: body.filter.map(Filter::read).transpose().map_err(bad_filter)?,
         conversation_id: body.conversation_id.filter(|id| !id.is_empty()),
         history: Vec::new(),
         max_cost_usd: body.max_cost_usd,

@@ -7,6 +7,7 @@ use super::error::ApiError;
 use crate::answer::{self, Find, Found, SearchMode};
 use crate::app::App;
 use crate::error::{Problem, check_length};
+use crate::model::filter::NotAFilter;
 use crate::search::analyzer::{self, TokenKind};
 
 /// The longest text that is taken apart, in characters.
@@ -18,6 +19,8 @@ pub(super) struct SearchParams {
     q: String,
     limit: Option<usize>,
     collection: Option<String>,
+    /// A JSON object.
+    filter: Option<String>,
     /// The reply's `mode` says what was done.
     mode: Option<SearchMode>,
 }
@@ -25,8 +28,16 @@ pub(super) struct SearchParams {
 pub(super) async fn search(app: Data<App>, params: Query<SearchParams>) -> Result<Json<Found>, ApiError> {
     let params = params.into_inner();
     let collection = params.collection.filter(|name| !name.is_empty());
-    let find = Find { query: params.q, limit: params.limit.unwrap_or(10), collection, mode: params.mode };
+    let filter =
+        params.filter.filter(|text| !text.is_empty()).map(|text| text.parse()).transpose().map_err(bad_filter)?;
+    let limit = params.limit.unwrap_or(10);
+    let find = Find { query: params.q, limit, collection, filter, mode: params.mode };
     Ok(Json(answer::find(&app, find).await?))
+}
+
+/// A filter that cannot be understood.
+pub(super) fn bad_filter(error: NotAFilter) -> Problem {
+    Problem::parameter("filter", format!("filter cannot be understood: {error}"))
 }
 
 #[derive(Deserialize)]

@@ -117,5 +117,6 @@ fn to_index(change: LoggedChange) -> Change {
 }
 
 pub(super) fn indexed(document: PresentDocument) -> IndexedDocument {
-    IndexedDocument { title: document.title, collection: document.collection, passages: document.passages }
+    let PresentDocument { title, collection, facets, passages } = document;
+    IndexedDocument { title, collection, facets, passages }
 }

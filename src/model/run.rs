@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::filter::Filter;
 use super::{Analysis, DocumentId, Usage};
 use crate::error::Problem;
 
@@ -14,6 +15,9 @@ use crate::error::Problem;
 pub struct RunSettings {
     /// Documents to analyse.
     pub top_k: usize,
+    /// Only documents that it admits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
     /// Time for the whole question, in milliseconds.
     pub deadline_ms: u64,
     /// Ceiling of the upstream cost.

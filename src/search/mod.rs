@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Code, Problem};
+use crate::model::filter::{Facet, Filter};
 use crate::model::{DocumentId, Passage, PassageId};
 
 /// One entry of the store's change log, as the index applies it.
@@ -42,6 +43,8 @@ pub struct IndexedDocument {
     pub title: String,
     /// The named set that it belongs to.
     pub collection: String,
+    /// What filters look at.
+    pub facets: Vec<Facet>,
     /// All of its passages, in order.
     pub passages: Vec<Passage>,
 }
@@ -53,6 +56,8 @@ pub struct SearchQuery {
     pub text: String,
     /// Only documents of this collection.
     pub collection: Option<String>,
+    /// Only documents that it admits; a few more where texts are very long.
+    pub filter: Option<Filter>,
     /// Documents wanted.
     pub limit: usize,
     /// Passages wanted of each document.
@@ -121,6 +126,11 @@ pub fn digest(document: &IndexedDocument, passage: &Passage) -> u64 {
     for part in [&document.title, &document.collection, heading, &passage.text, &passage.id.ordinal.to_string()] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
+    }
+    for facet in &document.facets {
+        let key = facet.key();
+        hash.update((key.len() as u64).to_le_bytes());
+        hash.update(key);
     }
     hash.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::model::filter::Facet;
 use crate::model::{Document, DocumentId, Passage};
 
 /// An entry of the change log: a document that is not what it was.
@@ -23,6 +24,8 @@ pub struct PresentDocument {
     pub title: String,
     /// The named set that it belongs to.
     pub collection: String,
+    /// What filters look at.
+    pub facets: Vec<Facet>,
     /// All of its passages, in order.
     pub passages: Vec<Passage>,
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::StoreError;
+use crate::model::filter::Facet;
 use crate::model::{DocumentId, Passage, PassageId};
 
 /// What retrieval needs to know of a found document.
@@ -23,6 +24,8 @@ pub struct KnownDocument {
     pub text_version: u64,
     /// Its own date, as its metadata says it.
     pub dated: Option<String>,
+    /// What filters look at.
+    pub facets: Vec<Facet>,
     /// When it was first stored.
     pub created_at: OffsetDateTime,
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::model::filter::Filter;
 use crate::model::{DocumentId, PassageId};
 
 /// What makes vectors comparable.
@@ -81,8 +82,12 @@ pub trait VectorStore: Send + Sync {
     /// A space's vectors of some passages, in any order.
     async fn passage_vectors(&self, space: i64, ids: &[PassageId]) -> Result<Vec<(PassageId, Vec<f32>)>, StoreError>;
 
-    /// The documents of a collection.
-    async fn documents_in(&self, collection: &str) -> Result<HashSet<DocumentId>, StoreError>;
+    /// The documents of a collection, or of all, that a filter admits.
+    async fn documents_in(
+        &self,
+        collection: Option<&str>,
+        filter: Option<&Filter>,
+    ) -> Result<HashSet<DocumentId>, StoreError>;
 
     /// A stretch of all of a space's vectors, ordered by passage.
     async fn vectors_after(

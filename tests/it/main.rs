@@ -12,6 +12,7 @@ mod crashes;
 mod documents;
 mod errors;
 mod extract;
+mod filters;
 mod formats;
 mod hybrid;
 mod injection;

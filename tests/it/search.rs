@@ -43,7 +43,7 @@ impl Subject {
 }
 
 fn query(text: &str) -> SearchQuery {
-    SearchQuery { text: text.to_owned(), collection: None, limit: 10, passages_per_document: 3 }
+    SearchQuery { text: text.to_owned(), collection: None, filter: None, limit: 10, passages_per_document: 3 }
 }
 
 fn document(collection: &str, document_id: DocumentId, title: &str, passages: &[&str]) -> IndexedDocument {
@@ -55,7 +55,8 @@ fn document(collection: &str, document_id: DocumentId, title: &str, passages: &[
         page: None,
         heading: None,
     });
-    IndexedDocument { title: title.to_owned(), collection: collection.to_owned(), passages: passages.collect() }
+    let (title, collection) = (title.to_owned(), collection.to_owned());
+    IndexedDocument { title, collection, facets: Vec::new(), passages: passages.collect() }
 }
 
 fn ids<const N: usize>() -> [DocumentId; N] {

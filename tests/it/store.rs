@@ -236,8 +236,13 @@ async fn a_patch_changes_what_it_names_and_tells_the_index() {
 
     let metadata = DocumentPatch { metadata: Some(serde_json::Map::new()), ..DocumentPatch::default() };
     let seen = store.last_change().await.unwrap();
-    assert!(store.patch_document(id, metadata).await.unwrap().metadata.is_empty());
-    assert_eq!(store.last_change().await.unwrap(), seen, "the index holds no metadata");
+    assert!(store.patch_document(id, metadata.clone()).await.unwrap().metadata.is_empty());
+    let changes = store.changes_after(seen, 100).await.unwrap();
+    let facets = &changes[0].present.as_ref().unwrap().facets;
+    assert_eq!(facets.len(), 1, "only the date of its arrival: {facets:?}");
+    let seen = store.last_change().await.unwrap();
+    store.patch_document(id, metadata).await.unwrap();
+    assert_eq!(store.last_change().await.unwrap(), seen, "the same once more is no change");
 }
 
 #[tokio::test]

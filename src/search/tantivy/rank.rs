@@ -14,6 +14,7 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, SegmentReader};
 use uuid::Uuid;
 
+use super::narrow;
 use super::query::{Breadth, Question};
 use super::schema::{DIGEST, Fields, HIGH, LOW, ORDINAL};
 use super::segment::{Part, Segment};
@@ -39,16 +40,16 @@ pub(super) fn documents(
     asked: &SearchQuery,
 ) -> tantivy::Result<Vec<DocumentHit>> {
     let wanted = asked.limit.saturating_add(SPARE_DOCUMENTS);
-    let collection = asked.collection.as_deref().map(|name| (fields.collection, name));
+    let narrowed = narrow::wanted(fields, asked.collection.as_deref(), asked.filter.as_ref());
     let parts = || snapshot.segments.iter().map(AsRef::as_ref);
     let passages =
         Found::new(&snapshot.passages, question.passage_terms(fields), parts().map(|s: &Segment| &s.passages))?;
     let wholes = Found::new(&snapshot.documents, question.whole_terms(fields), parts().map(|s: &Segment| &s.wholes))?;
     // A passage that only bigrams find still comes in by its document.
     let mut all = BTreeSet::new();
-    let query = passages.query(Breadth::Words, collection);
+    let query = passages.query(Breadth::Words, narrowed.as_ref().map(|wanted| wanted.as_ref().box_clone()));
     candidates(snapshot, &passages, &*query, wanted, PASSAGES_A_DOCUMENT, &mut all)?;
-    let query = wholes.query(Breadth::RareGrams, collection);
+    let query = wholes.query(Breadth::RareGrams, narrowed);
     candidates(snapshot, &wholes, &*query, wanted, 1, &mut all)?;
     let mut ranked = ranked(scored(snapshot, &passages, &wholes, &all)?);
     ranked.truncate(asked.limit);

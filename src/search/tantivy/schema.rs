@@ -14,7 +14,7 @@ use crate::search::IndexedDocument;
 use crate::search::analyzer::{self, TokenKind};
 
 /// Rises whenever the fields change; part of what makes an index readable.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// How often a word of the title counts as a word of each passage. One field for both, as in BM25F: a word that a
 /// title and its text share is then one word seen more often, and not two matches.
@@ -43,6 +43,8 @@ pub(super) struct Fields {
     pub(super) document: Field,
     /// The collection's name.
     pub(super) collection: Field,
+    /// The values that filters look at, as keys.
+    pub(super) facets: Field,
     /// The terms of a passage.
     pub(super) passage: Texts,
     /// The terms of a whole document.
@@ -72,6 +74,7 @@ impl Fields {
         let fields = Self {
             document: schema.add_bytes_field("document", BytesOptions::default().set_indexed()),
             collection: schema.add_text_field("collection", STRING),
+            facets: schema.add_text_field("facets", STRING),
             passage: Texts {
                 words: schema.add_text_field("words", terms.clone()),
                 grams: schema.add_text_field("grams", terms.clone()),
@@ -130,6 +133,9 @@ impl Fields {
         let mut entry = TantivyDocument::new();
         entry.add_bytes(self.document, id.0.as_bytes());
         entry.add_text(self.collection, &document.collection);
+        for facet in &document.facets {
+            entry.add_text(self.facets, facet.key());
+        }
         entry.add_u64(self.high, high);
         entry.add_u64(self.low, low);
         entry

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use tantivy::Term;
 use tantivy::postings::TermInfo;
-use tantivy::query::{Bm25Weight, BooleanQuery, BoostQuery, ConstScoreQuery, Occur, Query, TermQuery};
-use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::query::{Bm25Weight, BooleanQuery, BoostQuery, Occur, Query, TermQuery};
+use tantivy::schema::IndexRecordOption;
 
+use super::narrow::Narrowed;
 use super::query::Breadth;
 use super::segment::Part;
 use super::statistics::{Frequencies, Level};
@@ -70,8 +71,8 @@ impl<'a> Found<'a> {
         self.terms.iter().map(weight).collect()
     }
 
-    /// The query that finds candidates, of one collection or all.
-    pub(super) fn query(&self, breadth: Breadth, collection: Option<(Field, &str)>) -> Box<dyn Query> {
+    /// The query that finds candidates, among the wanted entries or all.
+    pub(super) fn query(&self, breadth: Breadth, wanted: Option<Box<dyn Query>>) -> Box<dyn Query> {
         let present = self.terms.iter().filter(|(term, _)| self.frequency(term) > 0);
         let grams_field = self.frequencies.level.texts.grams;
         let (mut grams, words): (Vec<_>, Vec<_>) = present.partition(|(term, _)| term.field() == grams_field);
@@ -87,10 +88,10 @@ impl<'a> Found<'a> {
             (Occur::Should, Box::new(BoostQuery::new(Box::new(query), *weight)) as Box<dyn Query>)
         });
         let query = Box::new(BooleanQuery::new(clauses.collect()));
-        let Some((field, name)) = collection else { return query };
-        let term = TermQuery::new(Term::from_field_text(field, name), IndexRecordOption::Basic);
-        let filter = ConstScoreQuery::new(Box::new(term), 0.0);
-        Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, Box::new(filter))]))
+        match wanted {
+            Some(wanted) => Box::new(Narrowed::new(query, wanted)),
+            None => query,
+        }
     }
 
     fn frequency(&self, term: &Term) -> u64 {

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::documents::{DocumentRow, document_columns, drop_next_text, mark_stale};
 use super::texts::{Shelf, read_passages};
-use super::{SqliteStore, from_i64, now_ms, to_i64};
+use super::{SqliteStore, from_i64, from_json, from_ms, now_ms, to_i64};
+use crate::model::filter::facets;
 use crate::model::{Document, DocumentId, DocumentStatus};
 use crate::store::{ChangeLog, LoggedChange, PresentDocument, StoreError};
 
@@ -99,20 +100,21 @@ pub(super) async fn present_document(
     connection: &mut SqliteConnection,
     id: DocumentId,
 ) -> Result<Option<PresentDocument>, StoreError> {
-    let row: Option<(String, String, bool, bool)> = sqlx::query_as(
-        "SELECT title, collection, EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id), \
+    let row: Option<(String, String, String, i64, bool, bool)> = sqlx::query_as(
+        "SELECT title, collection, metadata, created_at, EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id), \
          EXISTS (SELECT 1 FROM next_texts WHERE document_id = documents.id) FROM documents WHERE id = ?",
     )
     .bind(id.0)
     .fetch_optional(&mut *connection)
     .await?;
-    let Some((title, collection, serves, replaced)) = row else { return Ok(None) };
+    let Some((title, collection, metadata, created_at, serves, replaced)) = row else { return Ok(None) };
     if !(serves || replaced) {
         return Ok(None);
     }
     let shelf = if replaced { Shelf::Next } else { Shelf::Serving };
     let passages = read_passages(connection, shelf, id, 0..u32::MAX).await?;
-    Ok(Some(PresentDocument { title, collection, passages }))
+    let facets = facets(&from_json(&metadata)?, from_ms(created_at)?);
+    Ok(Some(PresentDocument { title, collection, facets, passages }))
 }
 
 /// Notes that the index must look at the document again, and forgets earlier notes of the same document.

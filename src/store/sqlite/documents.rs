@@ -180,11 +180,12 @@ impl DocumentStore for SqliteStore {
                         .await?;
                     // The index may have taken up a replacement that never came to serve.
                     let superseded = drop_next_text(&mut *tx, id).await?;
-                    let renamed = (&document.title, &document.collection) != (&new.title, &new.collection);
+                    let after = read_document(&mut *tx, id).await?;
+                    let renamed = is_found_otherwise(&document, &after);
                     if superseded || renamed {
                         log_change(&mut *tx, id).await?;
                     }
-                    read_document(&mut *tx, id).await
+                    Ok(after)
                 })
             })
             .await
@@ -218,7 +219,7 @@ impl DocumentStore for SqliteStore {
                     .execute(&mut *tx)
                     .await?;
                     let after = read_document(&mut *tx, id).await?;
-                    if (&before.title, &before.collection) != (&after.title, &after.collection) {
+                    if is_found_otherwise(&before, &after) {
                         log_change(&mut *tx, id).await?;
                     }
                     Ok(after)
@@ -381,6 +382,11 @@ pub(super) async fn drop_next_text(connection: &mut SqliteConnection, id: Docume
         sqlx::query("DELETE FROM next_texts WHERE document_id = ?").bind(id.0).execute(&mut *connection).await?;
     sqlx::query("DELETE FROM next_passages WHERE document_id = ?").bind(id.0).execute(connection).await?;
     Ok(dropped.rows_affected() > 0)
+}
+
+/// Whether the index knows something of a document that is another now, its text apart.
+fn is_found_otherwise(before: &Document, after: &Document) -> bool {
+    (&before.title, &before.collection, &before.metadata) != (&after.title, &after.collection, &after.metadata)
 }
 
 /// Marks the answers that cite a document whose text is gone or another.

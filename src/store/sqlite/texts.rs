@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{SqliteStore, from_i64, from_ms, to_i64};
+use super::{SqliteStore, from_i64, from_json, from_ms, to_i64};
+use crate::model::filter::facets;
 use crate::model::{DocumentId, Passage, PassageId};
 use crate::store::{KnownDocument, StoreError, TextStore};
 
@@ -30,7 +31,7 @@ pub(super) struct PassageRow {
 }
 
 /// Id, title, collection, content hash, date and time of storing.
-type KnownRow = (Uuid, String, String, String, Option<String>, i64, i64);
+type KnownRow = (Uuid, String, String, String, String, Option<String>, i64, i64);
 
 impl TryFrom<PassageRow> for Passage {
     type Error = StoreError;
@@ -90,7 +91,7 @@ impl TextStore for SqliteStore {
             return Ok(Vec::new());
         }
         let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT id, title, collection, texts.content_hash, CAST(coalesce(json_extract(metadata, '$.date'), \
+            "SELECT id, title, collection, metadata, texts.content_hash, CAST(coalesce(json_extract(metadata, '$.date'), \
              json_extract(metadata, '$.published'), json_extract(metadata, '$.updated'), \
              json_extract(metadata, '$.year')) AS TEXT), created_at, coalesce(replaced_at, 0) \
              FROM documents JOIN texts ON texts.document_id = documents.id WHERE id IN (",
@@ -102,10 +103,19 @@ impl TextStore for SqliteStore {
         query.push(")");
         let rows: Vec<KnownRow> = query.build_query_as().fetch_all(&self.readers).await?;
         let mut known = HashMap::with_capacity(rows.len());
-        for (id, title, collection, content_hash, dated, created_at, text_version) in rows {
+        for (id, title, collection, metadata, content_hash, dated, created_at, text_version) in rows {
             let (created_at, text_version) = (from_ms(created_at)?, from_i64(text_version)?);
-            let id_ = DocumentId(id);
-            let document = KnownDocument { id: id_, title, collection, content_hash, text_version, dated, created_at };
+            let facets = facets(&from_json(&metadata)?, created_at);
+            let document = KnownDocument {
+                id: DocumentId(id),
+                title,
+                collection,
+                content_hash,
+                text_version,
+                dated,
+                facets,
+                created_at,
+            };
             known.insert(id, document);
         }
         Ok(ids.iter().filter_map(|id| known.remove(&id.0)).collect())

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{SqliteStore, corrupt, from_i64, to_i64};
+use super::{SqliteStore, corrupt, from_i64, from_json, from_ms, to_i64};
+use crate::model::filter::{Filter, facets};
 use crate::model::{DocumentId, PassageId};
 use crate::store::{PassageText, Space, StoreError, TextHash, Vector, VectorStore};
 
@@ -258,12 +259,31 @@ impl VectorStore for SqliteStore {
         rows.into_iter().map(read_vector).collect()
     }
 
-    async fn documents_in(&self, collection: &str) -> Result<HashSet<DocumentId>, StoreError> {
-        let ids: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM documents WHERE collection = ?")
-            .bind(collection)
-            .fetch_all(&self.readers)
-            .await?;
-        Ok(ids.into_iter().map(DocumentId).collect())
+    async fn documents_in(
+        &self,
+        collection: Option<&str>,
+        filter: Option<&Filter>,
+    ) -> Result<HashSet<DocumentId>, StoreError> {
+        // What no filter looks at is not read.
+        let rows: Vec<(Uuid, String, i64)> = sqlx::query_as(
+            "SELECT id, CASE WHEN ?2 THEN metadata ELSE '{}' END, created_at FROM documents \
+             WHERE ?1 IS NULL OR collection = ?1",
+        )
+        .bind(collection)
+        .bind(filter.is_some())
+        .fetch_all(&self.readers)
+        .await?;
+        let mut admitted = HashSet::with_capacity(rows.len());
+        for (id, metadata, created_at) in rows {
+            let admits = match filter {
+                Some(filter) => filter.admits(&facets(&from_json(&metadata)?, from_ms(created_at)?)),
+                None => true,
+            };
+            if admits {
+                admitted.insert(DocumentId(id));
+            }
+        }
+        Ok(admitted)
     }
 
     async fn vectors_after(
