@@ -1,6 +1,7 @@
 //! `make bench`: both flows of the whole server, each beside something to compare it with, since a busy machine makes
 //! bare figures worthless. Prints one table; nothing here can fail for being slow. `cargo bench --bench flows -- load`
-//! runs one part of `ingest`, `question` and `load`.
+//! runs one part of `ingest`, `question` and `load`; a folder after `load` (with `corpus.jsonl` and `queries.jsonl`) is
+//! asked its own questions over its own documents, since in the generated ones every document holds every word.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on should stop at once")]
 
@@ -35,7 +36,11 @@ fn main() {
             question(&texts).await;
         }
         if "load".contains(&only) {
-            load(&texts).await;
+            let folder = std::env::args().nth(2).filter(|name| !name.starts_with('-'));
+            match folder {
+                Some(folder) => load(&lines(&folder, "corpus.jsonl"), &lines(&folder, "queries.jsonl")).await,
+                None => load(&texts[..200], &["料金の支払期限 payment deadline".to_owned()]).await,
+            }
         }
     });
 }
@@ -59,6 +64,13 @@ fn text(n: usize) -> String {
         ));
     }
     text
+}
+
+/// The texts of a file's first thousand lines.
+fn lines(folder: &str, file: &str) -> Vec<String> {
+    let lines = std::fs::read_to_string(Path::new(folder).join(file)).unwrap();
+    let parsed = lines.lines().take(DOCUMENTS).map(|line| serde_json::from_str::<Value>(line).unwrap());
+    parsed.map(|line| line["text"].as_str().unwrap_or_default().to_owned()).filter(|text| !text.is_empty()).collect()
 }
 
 struct Server {
@@ -215,25 +227,28 @@ async fn question(texts: &[String]) {
 
 /// Questions a second with many clients, 5 documents each, beside a bare client that makes the same calls and nothing
 /// else; and what one question alone costs over the bare calls.
-async fn load(texts: &[String]) {
+async fn load(texts: &[String], questions_asked: &[String]) {
     // The simulator's sensible answers cost more than all else here: this upstream says the same to everybody.
     let upstream = simulate::server::Server::start(0, Arc::new(canned)).await.unwrap();
     let url = format!("http://{}/v1", upstream.address());
     let flags = ["--llm-base-url", &url, "--llm-max-concurrent", "2000", "--log", "warn"];
     let server = Arc::new(Server::start(&flags).await);
-    server.add(&texts[..200]).await;
+    server.add(texts).await;
+    let asked: Arc<[String]> = questions_asked.into();
     let bare = Arc::new(Bare::new(&url, &texts[..5]));
     let number = Arc::new(AtomicUsize::new(0));
     for clients in [1, 50, 200] {
         let questions = clients * 8 + 40;
-        let asked = Arc::clone(&server);
+        let server = Arc::clone(&server);
+        let asked = Arc::clone(&asked);
         let counter = Arc::clone(&number);
         let dokkai = drive(clients, questions, move || {
-            let (server, n) = (Arc::clone(&asked), counter.fetch_add(1, Ordering::Relaxed));
+            let (server, asked) = (Arc::clone(&server), Arc::clone(&asked));
+            let n = counter.fetch_add(1, Ordering::Relaxed);
             async move {
-                let question = format!("料金の支払期限 payment deadline {n}");
+                let question = format!("{} {n}", asked[n % asked.len()]);
                 let record = server.ask(&json!({"question": question})).await;
-                assert_eq!(record["coverage"]["retrieved"], 5, "{record}");
+                assert!(record["coverage"]["retrieved"].as_u64() <= Some(5), "{record}");
                 assert_ne!(record["status"], "failed", "{record}");
             }
         })
