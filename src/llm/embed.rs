@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::dialect::Dialect;
 use super::flight::{self, Tried};
 use super::ledger::Meter;
-use super::limit::{NoPermit, Place};
+use super::limit::Place;
 use super::retry::{self, Decision, Failure};
 use super::wire::{self, Tokens};
 use super::{CallFailed, Llm, LlmError, Purpose, Spent, stats};
@@ -79,10 +79,7 @@ impl Llm {
                 tokens: prompt,
                 deadline: embed.deadline,
             };
-            let permit = self.limiter.acquire(place).await.map_err(|none| match none {
-                NoPermit::Deadline => LlmError::DeadlineExceeded,
-                NoPermit::Paused(wait) => LlmError::RateLimited { retry_after: Some(wait) },
-            })?;
+            let permit = self.limiter.acquire(place).await?;
             // Whoever waits for vectors has something else to do meanwhile: a paused model is not waited for.
             let (_, ticket) = self
                 .breakers

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::attempt::{Deltas, Try};
 use super::breaker::Ticket;
 use super::ledger::Meter;
-use super::limit::{NoPermit, Permit, Place};
+use super::limit::{Permit, Place};
 use super::retry::{self, Decision, Failure, StatusFailure};
 use super::stats;
 use super::wire::{self, Reply, Tokens};
@@ -63,10 +63,7 @@ impl Llm {
         let (mut tries, mut tries_here, mut probes) = (0, 0, 0);
         let mut last = None;
         loop {
-            let permit = self.limiter.acquire(self.place(call, prompt)).await.map_err(|none| match none {
-                NoPermit::Deadline => LlmError::DeadlineExceeded,
-                NoPermit::Paused(wait) => LlmError::RateLimited { retry_after: Some(wait) },
-            })?;
+            let permit = self.limiter.acquire(self.place(call, prompt)).await?;
             let (model, ticket) = match self.breakers.enter(models) {
                 Ok((place, ticket)) => {
                     if place > 0 {

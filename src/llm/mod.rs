@@ -37,7 +37,7 @@ use self::dialect::Dialects;
 use self::flight::{Arrival, Flight};
 use self::hedge::Budget;
 use self::ledger::Meter;
-use self::limit::{Limiter, Limits};
+use self::limit::{Limiter, Limits, NoPermit};
 use self::price::Prices;
 use self::stats::Counters;
 use crate::config::LlmConfig;
@@ -427,6 +427,15 @@ impl LlmError {
             Self::Refused => Code::UpstreamRefused,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::NotConfigured => Code::NoUpstream,
+        }
+    }
+}
+
+impl From<NoPermit> for LlmError {
+    fn from(none: NoPermit) -> Self {
+        match none {
+            NoPermit::Deadline => Self::DeadlineExceeded,
+            NoPermit::Paused(wait) => Self::RateLimited { retry_after: Some(wait) },
         }
     }
 }
