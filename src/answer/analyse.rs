@@ -205,7 +205,7 @@ fn cache_key(work: &Work, one: &Retrieved) -> String {
         hash.update(part);
         hash.update([0]);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash.finalize())
 }
 
 /// Reads a document in as many calls as it has parts, and merges what they say.

@@ -16,7 +16,7 @@ const MERGE: &str = include_str!("prompts/merge.md");
 
 /// Identifies instructions: others make other replies.
 pub(super) fn version(instructions: &str) -> String {
-    Sha256::digest(instructions).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Sha256::digest(instructions)[..6])
 }
 
 /// The instructions that an answer is made with.

@@ -299,7 +299,7 @@ fn cache_key(app: &App, models: &[String], document: &KnownDocument) -> String {
         hash.update(part);
         hash.update([0]);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash.finalize())
 }
 
 #[cfg(test)]

@@ -181,7 +181,7 @@ impl Work {
             hash.update(part.unwrap_or_default());
             hash.update([0]);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hash.finalize())
     }
 
     /// The analysis of an earlier run, if the document still is what was read.

@@ -234,7 +234,7 @@ pub(super) async fn hash(path: PathBuf) -> Option<String> {
                 read => hash.update(&piece[..read]),
             }
         }
-        Ok::<_, std::io::Error>(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok::<_, std::io::Error>(hex::encode(hash.finalize()))
     });
     hashed.await.ok()?.ok()
 }

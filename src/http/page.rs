@@ -31,7 +31,7 @@ pub(super) async fn file(request: HttpRequest, file: Path<String>) -> Result<Htt
 fn send(request: &HttpRequest, name: &str) -> Result<HttpResponse, ApiError> {
     let file = Files::get(name)
         .ok_or_else(|| Problem::new(Code::RouteNotFound, "the page has no such file; reload the page"))?;
-    let tag = file.metadata.sha256_hash().iter().take(12).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let tag = hex::encode(&file.metadata.sha256_hash()[..12]);
     let tag = format!("\"{tag}\"");
     let known = request.headers().get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };

@@ -259,7 +259,7 @@ async fn original_wrong(app: &App, audited: &AuditedDocument) -> Result<Option<S
     if bytes != said {
         return Ok(Some(format!("the original has {bytes} bytes of {said}")));
     }
-    let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::encode(hash.finalize());
     Ok((hash != audited.document.sha256).then(|| "the original has another hash than when it was uploaded".to_owned()))
 }
 
