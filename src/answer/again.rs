@@ -40,7 +40,7 @@ pub struct Replay {
 /// # Errors
 /// Where the store cannot be used.
 pub async fn recover(app: &Arc<App>) -> Result<(), Problem> {
-    app.store.keep_prompts(&super::prompt::all()).await?;
+    app.store.keep_prompts(&super::prompt::ALL).await?;
     for (id, kept) in app.store.unfinished_questions().await? {
         let mut record = app.store.question(id).await?;
         if OffsetDateTime::now_utc() - record.created_at > RESUME_WITHIN {

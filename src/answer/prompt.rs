@@ -1,5 +1,7 @@
 //! The prompts: fixed instructions, and the question, documents and conversation as data between tags.
 
+use std::sync::LazyLock;
+
 use sha2::{Digest as _, Sha256};
 
 use super::conversation::Turn;
@@ -19,15 +21,15 @@ pub(super) fn version(instructions: &str) -> String {
     hex::encode(&Sha256::digest(instructions)[..6])
 }
 
-/// The instructions that an answer is made with.
-pub(super) fn all() -> Vec<Prompt> {
+/// The instructions that an answer is made with; every question's record names their versions.
+pub(super) static ALL: LazyLock<Vec<Prompt>> = LazyLock::new(|| {
     let prompt = |purpose: &str, text: &str| Prompt {
         purpose: purpose.to_owned(),
         version: version(text),
         text: text.to_owned(),
     };
     vec![prompt("analysis", ANALYSIS), prompt("synthesis", SYNTHESIS), prompt("rewrite", REWRITE)]
-}
+});
 
 /// Asks for the analysis of one document, or of a part of it.
 pub(super) fn analysis(question: &str, title: &str, document: &str) -> Vec<Message> {

@@ -236,7 +236,7 @@ pub(super) fn blank(app: &App, question: String, settings: RunSettings) -> Quest
 }
 
 fn prompts() -> BTreeMap<String, String> {
-    prompt::all().iter().map(|prompt| (prompt.purpose.clone(), prompt.version.clone())).collect()
+    prompt::ALL.iter().map(|prompt| (prompt.purpose.clone(), prompt.version.clone())).collect()
 }
 
 /// Now, in whole milliseconds, as the store keeps times.
