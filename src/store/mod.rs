@@ -101,7 +101,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Full(_) => {
                 tracing::error!(%error, "store is full");
-                let message = "the server's disk is full; free some space or delete documents, then send this again";
+                let message = "the server's disk is full; free some space, then send this again";
                 Self::new(Code::StorageFull, message)
             }
             StoreError::DocumentNotFound => Self::new(Code::DocumentNotFound, error.to_string()),

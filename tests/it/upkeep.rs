@@ -176,7 +176,7 @@ fn sync_makes_the_collection_hold_what_the_folder_holds() {
 
 /// A server whose files may not grow beyond some KiB: what a full disk does, for anybody.
 fn cramped(folder: &std::path::Path, kib: u32) -> std::process::Child {
-    let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" --listen 127.0.0.1:0");
+    let script = format!("trap '' XFSZ; ulimit -S -f {kib}; exec \"$0\" --listen 127.0.0.1:0");
     let mut command = Command::new("bash");
     command.args(["-c", &script, PROGRAM]).env_clear().env("DOKKAI_DATA_DIR", folder).current_dir(folder);
     command.stderr(Stdio::null()).spawn().unwrap()
@@ -208,6 +208,17 @@ async fn without_room_uploads_are_refused_and_nothing_acknowledged_is_lost() {
     let code = refusal["error"]["code"].as_str().unwrap();
     assert!(["storage_full", "store_unavailable"].contains(&code), "{refusal}");
     assert!(child.try_wait().unwrap().is_none(), "the server goes on");
+
+    // Once there is room again, the same server takes up what it could not finish, and takes in more.
+    let room = rustix::process::Rlimit { current: None, maximum: None };
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, room).unwrap();
+    let texts = acknowledged.iter().map(|(_, text)| text.as_str()).chain(["room again"]);
+    for text in texts {
+        let request = http.post(format!("{url}/api/documents?wait=true")).json(&json!({"text": text}));
+        let body: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(body["documents"][0]["status"], "ready", "{body}");
+    }
     child.kill().unwrap();
     child.wait().unwrap();
 
