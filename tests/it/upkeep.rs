@@ -255,6 +255,14 @@ fn a_damaged_database_is_found_and_what_cannot_be_mended_is_said() {
         };
         (output.status.code(), kinds("repaired"), kinds("findings"))
     };
+    // Pages that are no pages any more, not even for the database.
+    let torn = tempfile::tempdir().unwrap();
+    let mut bytes = whole.clone();
+    bytes[4_096..8_192].fill(0xde);
+    std::fs::write(torn.path().join("dokkai.sqlite"), bytes).unwrap();
+    let refused = run(torn.path(), &["search", "needle"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("put the last backup in its place"), "{refused:?}");
     // The text comes first in the file: it is made anew from the original.
     assert_eq!(damaged(&places[..1]), (Some(0), vec!["passages".to_owned()], vec![]));
     // What is wrong with the original itself cannot be mended, and is said.
