@@ -20,6 +20,7 @@ mod openai;
 mod questions;
 mod readme;
 mod restart;
+mod scans;
 mod search;
 mod standing;
 mod store;

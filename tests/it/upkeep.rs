@@ -38,8 +38,8 @@ async fn a_failed_replacement_leaves_the_old_text_in_service() {
     let app = TestApp::start().await;
     let id = app.add("Prices", "The old price is ten dollars.").await;
     let path = format!("/api/documents/{id}");
-    let png = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00";
-    let part = reqwest::multipart::Part::bytes(png.to_vec()).file_name("p.png");
+    let gif = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00";
+    let part = reqwest::multipart::Part::bytes(gif.to_vec()).file_name("p.gif");
     app.send(app.request(Method::PUT, &path).multipart(reqwest::multipart::Form::new().part("file", part))).await;
     app.until(async || app.get(&path).await.json()["status"] == "failed").await;
     let document = app.get(&path).await.json();
@@ -112,14 +112,14 @@ async fn events_tell_each_state_and_go_on_where_they_stopped() {
 async fn a_large_original_comes_and_goes_in_parts() {
     let app = TestApp::start().await;
     // Nothing to read in it, so that the way in and out is all that it takes.
-    let mut large = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR".to_vec();
+    let mut large = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00".to_vec();
     large.resize_with(9_000_000, || fastrand::u8(..));
-    let documents = app.upload(&[("large.png", &large)]).await;
+    let documents = app.upload(&[("large.gif", &large)]).await;
     assert_eq!(documents[0]["error"]["code"], "unsupported_type", "{documents:?}");
     let path = format!("/api/documents/{}/original", documents[0]["id"].as_str().unwrap());
     let original = app.request(Method::GET, &path).send().await.unwrap().bytes().await.unwrap();
     assert!(original == large, "{} bytes of {}", original.len(), large.len());
-    assert_eq!(app.upload(&[("again.png", &large)]).await[0]["duplicate"], true);
+    assert_eq!(app.upload(&[("again.gif", &large)]).await[0]["duplicate"], true);
     assert_eq!(verify(&app, false).await["ok"], true);
     let left: Vec<_> = std::fs::read_dir(app.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| name.to_str().unwrap().starts_with("dokkai.") || name == "index"), "{left:?}");

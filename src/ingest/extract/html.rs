@@ -247,12 +247,12 @@ fn marked(text: &str) -> String {
     let mut chars = text.chars().peekable();
     let mut before = None;
     while let Some(c) = chars.next() {
-        if c == '\n' && before.is_some_and(is_cjk) {
+        if c == '\n' && before.is_some_and(text::is_cjk) {
             let mut gap = String::from(c);
             while let Some(space) = chars.next_if(|c| c.is_ascii_whitespace()) {
                 gap.push(space);
             }
-            if !chars.peek().copied().is_some_and(is_cjk) {
+            if !chars.peek().copied().is_some_and(text::is_cjk) {
                 out.push_str(&gap);
                 before = Some(' ');
             }
@@ -266,10 +266,6 @@ fn marked(text: &str) -> String {
         }
     }
     out
-}
-
-fn is_cjk(c: char) -> bool {
-    matches!(c, '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ffef}')
 }
 
 fn unmark_specials(markdown: &str) -> String {

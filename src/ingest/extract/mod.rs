@@ -10,6 +10,7 @@ mod json;
 mod language;
 mod mail;
 mod markdown;
+mod ocr;
 mod office;
 mod opendocument;
 mod pdf;
@@ -22,6 +23,7 @@ mod xml;
 
 use bytes::Bytes;
 
+pub use self::ocr::Ocr;
 use self::sniff::Format;
 pub use self::worker::{Extractor, Limits, WORKER_ARGUMENT, worker_main};
 use crate::error::{Code, Problem};
@@ -142,6 +144,7 @@ fn read(input: &Input, nest: &mut archive::Nest) -> Result<(Found, Format), Extr
         Format::Rtf => rtf::extract(bytes),
         Format::Epub => epub::extract(bytes, nest),
         Format::Mail => mail::extract(bytes, nest),
+        Format::Png | Format::Jpeg | Format::Tiff => Err(ocr::needed("the file is an image")),
         Format::Zip => archive::extract(bytes, nest),
     }?;
     Ok((found, format))

@@ -2,13 +2,15 @@
 
 mod repair;
 mod running;
+mod scan;
 
 use unpdf::render::{CleanupPipeline, to_markdown};
 use unpdf::{
     Block, CleanupOptions, Document, ErrorKind, InlineContent, Page, Paragraph, ParseOptions, RenderOptions, TextRun,
 };
 
-use super::{ExtractError, Found, Markup, markdown, text};
+pub(super) use self::scan::page_images;
+use super::{ExtractError, Found, Markup, markdown, ocr, text};
 use crate::error::Code;
 
 /// A line between pages while the whole text is cleaned: a noncharacter, so that no text holds it, after a mark that the
@@ -57,10 +59,7 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Found, ExtractError> {
         return Err(if page_count == 0 || document.extraction_quality.undecodable_content_streams > 0 {
             failure(ErrorKind::Corrupted)
         } else {
-            ExtractError::new(
-                Code::ScannedWithoutText,
-                "the PDF has no readable text layer, only images or unknown fonts; run it through OCR and upload it again",
-            )
+            ocr::needed("the PDF has no readable text layer, only images or unknown fonts")
         });
     }
     let quality = &document.extraction_quality;
@@ -72,7 +71,7 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Found, ExtractError> {
     }
     let empty = page_count.saturating_sub(pages.len());
     if empty > 0 {
-        warnings.push(format!("{empty} of {page_count} pages have no text"));
+        warnings.push(format!("{empty} of {page_count} pages have no text layer"));
     }
     let first_pages: Vec<&str> = clean.iter().take(TITLE_PAGES).map(String::as_str).collect();
     let title = document.metadata.title.as_deref().and_then(title);
