@@ -28,3 +28,4 @@ mod support;
 mod trust;
 mod upkeep;
 mod upstream;
+mod watch;
