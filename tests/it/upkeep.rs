@@ -34,6 +34,35 @@ async fn a_rebuilt_index_answers_like_the_one_before_which_serves_meanwhile() {
 }
 
 #[tokio::test]
+async fn searches_go_on_answering_while_the_index_is_built_anew() {
+    let app = TestApp::start().await;
+    let texts: Vec<Value> = (0..300)
+        .map(|n| json!({"title": format!("Note {n}"), "text": format!("Note number{n} is about the battery.")}))
+        .collect();
+    app.post("/api/documents?wait=true", &json!({"documents": texts})).await;
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let rebuild = async {
+        for _ in 0..3 {
+            assert_eq!(app.post("/api/reindex", &json!({})).await.status, StatusCode::OK);
+        }
+        done.store(true, std::sync::atomic::Ordering::Release);
+    };
+    let searches = async {
+        let mut answered = 0_u32;
+        while !done.load(std::sync::atomic::Ordering::Acquire) {
+            let n = answered % 300;
+            let found = app.find(&format!("note number{n}")).await;
+            assert_eq!(found.first(), Some(&format!("Note {n}")), "after {answered} searches");
+            answered += 1;
+        }
+        answered
+    };
+    let ((), answered) = tokio::join!(rebuild, searches);
+    assert!(answered > 0, "no search fell into the rebuilds");
+    assert_eq!(verify(&app, false).await["ok"], true);
+}
+
+#[tokio::test]
 async fn a_failed_replacement_leaves_the_old_text_in_service() {
     let app = TestApp::start().await;
     let id = app.add("Prices", "The old price is ten dollars.").await;
