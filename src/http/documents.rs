@@ -135,16 +135,17 @@ pub(super) async fn get(app: Data<App>, id: Path<DocumentId>) -> Result<Json<Doc
 }
 
 pub(super) async fn text(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
-    let text = app.store.text(*id).await?.ok_or_else(|| {
-        Problem::new(
-            Code::DocumentNotReady,
-            "the document has no text yet; see its status, and ask again when it is ready",
-        )
-    })?;
+    let text = app.store.text(*id).await?.ok_or_else(without_text)?;
     Ok(HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(text))
+}
+
+/// The document is there, its text is not.
+pub(super) fn without_text() -> Problem {
+    let message = "the document has no text yet; see its status, and ask again when it is ready";
+    Problem::new(Code::DocumentNotReady, message)
 }
 
 /// The original is somebody's file: it is offered for download and never run as part of the page.

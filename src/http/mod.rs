@@ -1,4 +1,4 @@
-//! REST, SSE and the page: the route table, what every request passes, and the server itself.
+//! REST, SSE, the protocols of chat frontends and agents, and the page: the route table, what every request passes, and the server itself.
 
 mod analyses;
 mod auth;
@@ -6,6 +6,7 @@ mod documents;
 mod error;
 mod events;
 mod generations;
+mod mcp;
 mod openai;
 mod operations;
 mod page;
@@ -42,10 +43,12 @@ const JSON_LIMIT: usize = 2 * 1024 * 1024;
 /// Where the address cannot be listened on.
 pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
     operations::install_metrics();
+    let mcp = web::Data::new(mcp::service(Arc::clone(&app)));
     let data = web::Data::from(app);
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(data.clone())
+            .app_data(mcp.clone())
             .app_data(error::json_config(JSON_LIMIT))
             .app_data(error::query_config())
             .app_data(error::path_config())
@@ -101,6 +104,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/backup", &[Method::POST]).route(web::post().to(upkeep::backup)))
         .service(resource("/v1/models", &[Method::GET]).route(web::get().to(openai::models)))
         .service(resource("/v1/chat/completions", &[Method::POST]).route(web::post().to(openai::chat)))
+        .service(resource("/mcp", &[Method::POST]).route(web::post().to(mcp::post)))
         .service(resource("/api/usage", &[Method::GET]).route(web::get().to(operations::usage)))
         .service(resource("/healthz", &[Method::GET]).route(web::get().to(operations::healthz)))
         .service(resource("/readyz", &[Method::GET]).route(web::get().to(operations::readyz)))

@@ -9,17 +9,17 @@ mod tasks;
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use self::request::{ChatBody, MODEL, Model};
 use super::error::ApiError;
+use super::events::{failure, finished};
 use crate::answer::{self, Ask};
 use crate::app::App;
-use crate::error::{Code, Problem};
-use crate::model::{Analysis, AnalysisStatus, Event, QuestionRecord, QuestionStatus, Usage};
+use crate::error::Problem;
+use crate::model::{Analysis, AnalysisStatus, QuestionRecord, Usage};
 
 /// Asks for a frontend's own events where the model's name does not.
 const EVENTS: HeaderName = HeaderName::from_static("x-dokkai-events");
@@ -88,18 +88,10 @@ pub(super) async fn chat(app: Data<App>, request: HttpRequest, body: Json<ChatBo
         events: model.events || request.headers().get(EVENTS).is_some_and(|value| value == "true"),
         page: page(&request),
     };
-    let mut events = Box::pin(log.follow(None));
     if body.stream {
-        return Ok(stream::answer(envelope, options, events));
+        return Ok(stream::answer(envelope, options, Box::pin(log.follow(None))));
     }
-    while let Some((_, event)) = events.next().await {
-        match event {
-            Event::Done(record) => return whole(&envelope, &options, &record),
-            Event::Error(problem) => return Err(problem.into()),
-            Event::Accepted(_) | Event::Retrieval(_) | Event::Analysis(_) | Event::Delta(_) => {}
-        }
-    }
-    Err(Problem::new(Code::Internal, "the question ended without a record; see the server's log").into())
+    whole(&envelope, &options, &finished(log).await?)
 }
 
 fn whole(envelope: &Envelope, options: &stream::Options, record: &QuestionRecord) -> Result<HttpResponse, ApiError> {
@@ -114,14 +106,6 @@ fn whole(envelope: &Envelope, options: &stream::Options, record: &QuestionRecord
         message["reasoning_content"] = record.analyses.iter().map(reasoning).collect::<String>().into();
     }
     Ok(envelope.completion(&message, &record.usage))
-}
-
-/// Why there is no answer at all. An answer that breaks off is still one.
-fn failure(record: &QuestionRecord) -> Option<Problem> {
-    (record.status == QuestionStatus::Failed).then(|| {
-        let unknown = || Problem::new(Code::Internal, "the question failed; see the server's log");
-        record.error.clone().unwrap_or_else(unknown)
-    })
 }
 
 /// One document's analysis as a paragraph of reasoning.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
@@ -14,33 +15,49 @@ use crate::app::App;
 use crate::error::Problem;
 use crate::live::EventLog;
 use crate::model::filter::Filter;
-use crate::model::{Feedback, QuestionDetail, QuestionId, QuestionRecord, Rating};
+use crate::model::{Feedback, Metadata, QuestionDetail, QuestionId, QuestionRecord, Rating};
 use crate::store::{Page, QuestionFilter};
 
-#[derive(Deserialize)]
+/// A question, as programs and agents ask it.
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct AskBody {
+    /// In natural words; Japanese or English.
     question: String,
+    /// Documents to read for the answer, 1 to 50; the server's own number where it is left out.
     top_k: Option<usize>,
+    /// Only documents of this collection.
     collection: Option<String>,
+    /// Only documents like this: conditions on `created_at` and `metadata.KEY`, each a value, a list of values or a
+    /// range, such as {"metadata.lang": "ja", "metadata.year": {"gte": 2020}}.
+    #[schemars(with = "Option<Metadata>")]
     filter: Option<serde_json::Value>,
+    /// Any name; questions of one conversation are understood from those before.
     conversation_id: Option<String>,
+    /// Ceiling of the upstream cost, in USD.
     max_cost_usd: Option<f64>,
+    /// Time for the whole answer, in milliseconds; documents not read by then are reported.
     deadline_ms: Option<u64>,
 }
 
+impl AskBody {
+    /// # Errors
+    /// `invalid_parameter` for a filter that cannot be understood.
+    pub(super) fn ask(self) -> Result<Ask, Problem> {
+        Ok(Ask {
+            question: self.question,
+            top_k: self.top_k,
+            collection: self.collection.filter(|name| !name.is_empty()),
+            filter: self.filter.map(Filter::read).transpose().map_err(bad_filter)?,
+            conversation_id: self.conversation_id.filter(|id| !id.is_empty()),
+            history: Vec::new(),
+            max_cost_usd: self.max_cost_usd,
+            deadline_ms: self.deadline_ms,
+        })
+    }
+}
+
 pub(super) async fn ask(app: Data<App>, request: HttpRequest, body: Json<AskBody>) -> Result<HttpResponse, ApiError> {
-    let body = body.into_inner();
-    let ask = Ask {
-        question: body.question,
-        top_k: body.top_k,
-        collection: body.collection.filter(|name| !name.is_empty()),
-        filter: body.filter.map(Filter::read).transpose().map_err(bad_filter)?,
-        conversation_id: body.conversation_id.filter(|id| !id.is_empty()),
-        history: Vec::new(),
-        max_cost_usd: body.max_cost_usd,
-        deadline_ms: body.deadline_ms,
-    };
-    let (_, log) = answer::ask(&app.into_inner(), ask).await?;
+    let (_, log) = answer::ask(&app.into_inner(), body.into_inner().ask()?).await?;
     answered(&request, log).await
 }
 

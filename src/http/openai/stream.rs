@@ -10,8 +10,9 @@ use actix_web::web::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::{Envelope, counts, failure, reasoning, sources};
+use super::{Envelope, counts, reasoning, sources};
 use crate::http::error;
+use crate::http::events::failure;
 use crate::live::Seen;
 use crate::model::{Citation, Event, QuestionRecord, Usage};
 
