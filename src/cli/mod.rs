@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod eval;
 mod ingest;
+mod mcp;
 mod reindex;
 mod search;
 mod serve;
@@ -93,6 +94,7 @@ async fn run(matches: &ArgMatches, config: Config, values: Values) -> Result<(),
         Some(("ingest", matches)) => ingest::run(matches, config).await,
         Some(("search", matches)) => search::run(matches, config).await,
         Some(("ask", matches)) => ask::run(matches, config).await,
+        Some(("mcp", matches)) => mcp::run(matches, config).await,
         Some(("eval", matches)) => eval::run(matches, config).await,
         Some(("verify", matches)) => verify::run(matches, config).await,
         Some(("reindex", matches)) => reindex::run(matches, config).await,
@@ -115,6 +117,7 @@ pub fn command() -> Command {
         .subcommand(ingest::command())
         .subcommand(search::command())
         .subcommand(ask::command())
+        .subcommand(mcp::command())
         .subcommand(eval::command())
         .subcommand(verify::command())
         .subcommand(reindex::command())
