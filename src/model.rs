@@ -7,6 +7,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use crate::error::Problem;
@@ -25,7 +28,7 @@ pub type Metadata = serde_json::Map<String, serde_json::Value>;
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(transparent)]
         pub struct $name(pub Uuid);
 
@@ -116,6 +119,15 @@ impl Serialize for PassageId {
     }
 }
 
+impl PartialSchema for PassageId {
+    fn schema() -> RefOr<Schema> {
+        let example = "01990000-0000-7000-8000-000000000000.0";
+        ObjectBuilder::new().schema_type(Type::String).examples([example]).into()
+    }
+}
+
+impl ToSchema for PassageId {}
+
 impl<'de> Deserialize<'de> for PassageId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -137,6 +149,14 @@ macro_rules! words {
                 match self { $(Self::$variant => $word),+ }
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new().schema_type(Type::String).enum_values(Some([$($word),+])).into()
+            }
+        }
+
+        impl ToSchema for $name {}
 
         impl FromStr for $name {
             type Err = UnknownWord;
@@ -228,7 +248,7 @@ words!(
 );
 
 /// A document as clients see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Document {
     /// Stable name.
     pub id: DocumentId,
@@ -241,6 +261,7 @@ pub struct Document {
     /// The named set that it belongs to; `default` unless said otherwise.
     pub collection: String,
     /// The client's own fields.
+    #[schema(value_type = Object)]
     pub metadata: Metadata,
     /// Where it came from: a file's path or an address.
     pub source: Option<String>,
@@ -290,7 +311,7 @@ pub struct Passage {
 }
 
 /// A verbatim stretch of a document that supports a statement. Offsets count Unicode scalar values of its text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Evidence {
     /// The passage that the quote begins in.
     pub passage_id: PassageId,
@@ -305,7 +326,7 @@ pub struct Evidence {
 }
 
 /// What one document says about one question.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Analysis {
     /// The analysed document.
     pub document_id: DocumentId,
@@ -342,7 +363,7 @@ pub struct Analysis {
 }
 
 /// A mark in an answer, and the quote that it stands for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Citation {
     /// `[n]` in the answer.
     pub marker: u32,
@@ -365,7 +386,7 @@ pub struct Citation {
 }
 
 /// How many documents ended how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Coverage {
     /// Documents that retrieval offered.
     pub retrieved: u32,
@@ -380,7 +401,7 @@ pub struct Coverage {
 }
 
 /// Tokens and money. Costs are what the upstream bills, by the price table.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     /// Tokens sent.
     pub prompt_tokens: u64,
@@ -403,7 +424,7 @@ pub struct Usage {
 }
 
 /// One model's part of a [`Usage`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ModelUsage {
     /// Tokens sent.
     pub prompt_tokens: u64,
@@ -436,7 +457,7 @@ impl Usage {
 }
 
 /// Where a question's time went, in milliseconds since it was accepted or for each stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Timings {
     /// Finding the documents.
     pub retrieval: u64,
@@ -451,7 +472,7 @@ pub struct Timings {
 }
 
 /// The models that really answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Models {
     /// Every model that analysed a document, in alphabetical order.
     pub analysis: Vec<String>,
@@ -460,7 +481,7 @@ pub struct Models {
 }
 
 /// A question and everything that became of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuestionRecord {
     /// Stable name.
     pub id: QuestionId,
@@ -530,7 +551,7 @@ pub struct QuestionRecord {
 }
 
 /// A document that retrieval offered for a question.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RetrievedDocument {
     /// The document.
     pub document_id: DocumentId,

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::ms;
 use super::retrieve::{Among, Known, known_hits};
@@ -31,7 +32,7 @@ pub struct Find {
 }
 
 /// How documents are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SearchMode {
     /// By their words.
@@ -41,7 +42,7 @@ pub enum SearchMode {
 }
 
 /// The answer to a search.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Found {
     /// As asked.
     pub query: String,
@@ -57,7 +58,7 @@ pub struct Found {
 }
 
 /// A found document.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Hit {
     /// The document.
     pub document_id: DocumentId,
@@ -70,7 +71,7 @@ pub struct Hit {
 }
 
 /// A found passage. Offsets count Unicode scalar values of the document's text, highlights of the passage's.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FoundPassage {
     /// The passage.
     pub id: PassageId,

@@ -4,13 +4,14 @@
 use std::collections::HashSet;
 
 use clap::{ArgMatches, Command};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ErrorData, JsonRpcError, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
 };
 use rmcp::service::{RoleClient, RoleServer};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::{Transport, stdio};
-use tokio::task::JoinSet;
 
 use super::session::Session;
 use super::{CliError, server_flag, start_logs};
@@ -34,7 +35,8 @@ pub(super) async fn run(matches: &ArgMatches, config: Config) -> Result<(), CliE
 /// Passes messages on, either way, until the agent closes its side or the server is gone. What the agent asked before
 /// is still answered.
 async fn pass(mut agent: impl Transport<RoleServer>, mut server: impl Transport<RoleClient>) {
-    let mut sending = JoinSet::new();
+    // They begin in the order in which they are put in, as the start of a conversation needs it.
+    let mut sending = FuturesUnordered::new();
     let mut unanswered = HashSet::new();
     let mut open = true;
     while open || !sending.is_empty() || !unanswered.is_empty() {
@@ -47,7 +49,7 @@ async fn pass(mut agent: impl Transport<RoleServer>, mut server: impl Transport<
                         unanswered.remove(&cancelled);
                     }
                     let sent = server.send(message);
-                    sending.spawn(async move { sent.await.err().zip(id) });
+                    sending.push(async move { sent.await.err().zip(id) });
                 }
                 None => open = false,
             },
@@ -60,17 +62,15 @@ async fn pass(mut agent: impl Transport<RoleServer>, mut server: impl Transport<
                 }
                 None => break,
             },
-            Some(sent) = sending.join_next() => {
+            Some(sent) = sending.next() => {
                 // Who asked must not wait for ever.
-                if let Ok(Some((error, id))) = sent && unanswered.remove(&id) {
+                if let Some((error, id)) = sent && unanswered.remove(&id) {
                     let failed = ErrorData::internal_error(format!("the server cannot be talked to: {error}"), None);
                     drop(agent.send(JsonRpcMessage::Error(JsonRpcError::new(Some(id), failed))).await);
                 }
             }
         }
     }
-    let _ = server.close().await;
-    let _ = agent.close().await;
 }
 
 /// The request that a message is.

@@ -19,11 +19,15 @@ mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Config, ConfigError, FILE, LogFormat, SETTINGS, Setting, Values, gather};
 use crate::server::StartError;
+
+/// How long tasks that nobody waits for may go on once a command is done.
+const LAST_TASKS: Duration = Duration::from_secs(1);
 
 /// Exit status of a command that was used wrongly.
 const USAGE: u8 = 2;
@@ -77,7 +81,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(run(&matches, config, values)) {
+    let done = runtime.block_on(run(&matches, config, values));
+    // Nothing more is to be done; a read of stdin that goes on would keep the process.
+    runtime.shutdown_timeout(LAST_TASKS);
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

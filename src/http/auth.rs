@@ -26,7 +26,7 @@ pub(super) async fn guard(
 }
 
 fn is_public(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/") || path.starts_with("/static/")
+    matches!(path, "/healthz" | "/readyz" | "/" | "/docs") || path.starts_with("/static/")
 }
 
 fn check(keys: &[ApiKey], request: &ServiceRequest) -> Result<(), Problem> {

@@ -59,6 +59,8 @@ fn settings(config: &Config) -> StreamableHttpServerConfig {
     settings.disable_allowed_hosts()
 }
 
+/// Speak the Model Context Protocol.
+#[utoipa::path(post, path = "/mcp", tag = "chat frontends and agents", request_body(content = Object, description = "a message of the Model Context Protocol"), responses((status = 200, content((Object = "application/json"), (String = "text/event-stream"))), (status = 202, description = "a notification was taken")))]
 pub(super) async fn post(
     service: Data<Service>,
     request: HttpRequest,

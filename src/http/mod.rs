@@ -8,6 +8,7 @@ mod events;
 mod generations;
 mod mcp;
 mod openai;
+mod openapi;
 mod operations;
 mod page;
 mod questions;
@@ -109,6 +110,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/healthz", &[Method::GET]).route(web::get().to(operations::healthz)))
         .service(resource("/readyz", &[Method::GET]).route(web::get().to(operations::readyz)))
         .service(resource("/metrics", &[Method::GET]).route(web::get().to(operations::metrics)))
+        .service(resource("/api/openapi.json", &[Method::GET]).route(web::get().to(openapi::document)))
+        .service(resource("/docs", &[Method::GET]).route(web::get().to(page::docs)))
         .service(resource("/", &[Method::GET]).route(web::get().to(page::index)))
         .service(
             resource("/static/{file:.*}", &[Method::GET]).route(web::get().to(page::file)).wrap(Compress::default()),

@@ -52,6 +52,7 @@ impl Envelope {
 }
 
 /// `dokkai`, and one model for each collection that holds documents.
+#[utoipa::path(get, path = "/v1/models", tag = "chat frontends and agents", responses((status = 200, description = "as OpenAI defines it", body = Object)))]
 pub(super) async fn models(app: Data<App>) -> Result<Json<Value>, ApiError> {
     let collections = app.store.collections().await?;
     let names = collections.iter().map(|name| format!("{MODEL}/{name}"));
@@ -61,6 +62,14 @@ pub(super) async fn models(app: Data<App>) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({"object": "list", "data": data})))
 }
 
+/// Ask a question in the shape of a chat completion.
+#[utoipa::path(
+    post,
+    path = "/v1/chat/completions",
+    tag = "chat frontends and agents",
+    request_body(content = ChatBody, example = json!({"model": "dokkai", "messages": [{"role": "user", "content": "When is the water bill due?"}]})),
+    responses((status = 200, description = "as OpenAI defines it", content((Object = "application/json"), (String = "text/event-stream")))),
+)]
 pub(super) async fn chat(app: Data<App>, request: HttpRequest, body: Json<ChatBody>) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
     let model = Model::read(&body.model)?;

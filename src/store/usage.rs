@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::StoreError;
 
@@ -33,7 +34,7 @@ pub struct StoredCall {
 }
 
 /// Calls, tokens and cost of one model on one day (UTC).
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, ToSchema)]
 pub struct DailyUsage {
     /// `YYYY-MM-DD`.
     pub day: String,

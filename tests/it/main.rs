@@ -18,6 +18,7 @@ mod hybrid;
 mod injection;
 mod mcp;
 mod openai;
+mod openapi;
 mod questions;
 mod readme;
 mod restart;

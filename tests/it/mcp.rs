@@ -241,35 +241,47 @@ async fn requests_that_are_none_of_the_protocol_are_refused_in_the_error_shape()
     assert_eq!((reply.status.as_u16(), reply.code().as_str()), (413, "too_large"));
 }
 
+/// What `dokkai mcp` says to these lines, once its stdin is closed.
+fn stdio(folder: &std::path::Path, lines: &[Value]) -> Vec<Value> {
+    let mut agent = command(folder);
+    let agent = agent.arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut agent = agent.spawn().unwrap();
+    let mut stdin = agent.stdin.take().unwrap();
+    for line in lines {
+        writeln!(stdin, "{line}").unwrap();
+    }
+    drop(stdin);
+    let output = agent.wait_with_output().unwrap();
+    assert!(output.status.success());
+    stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 #[test]
 fn agents_that_start_their_servers_speak_over_stdio() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("battery.txt"), "The battery lasts for ten hours.").unwrap();
     let file = folder.path().join("battery.txt").to_string_lossy().into_owned();
     assert!(run(folder.path(), &["ingest", &file]).status.success());
-    let mut agent = command(folder.path())
-        .arg("mcp")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
     let question = json!({"name": "ask_documents", "arguments": {"question": "How long does the battery last?"},
         "_meta": {"progressToken": 1}});
     let mut ask = message("tools/call", &question);
     ask["id"] = json!("ask");
-    let mut stdin = agent.stdin.take().unwrap();
-    for line in [initialize(), json!({"jsonrpc": "2.0", "method": "notifications/initialized"}), ask] {
-        writeln!(stdin, "{line}").unwrap();
-    }
     // Whoever closes still gets what was asked for.
-    drop(stdin);
-    let output = agent.wait_with_output().unwrap();
-    assert!(output.status.success());
-    let said: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said =
+        stdio(folder.path(), &[initialize(), json!({"jsonrpc": "2.0", "method": "notifications/initialized"}), ask]);
     let [first, .., last] = &said[..] else { panic!("{said:?}") };
     assert_eq!((&first["id"], &first["result"]["serverInfo"]["name"]), (&json!(7), &json!("dokkai")));
     assert_eq!(said.iter().filter(|one| one["method"] == "notifications/progress").count(), 2, "{said:?}");
     assert_eq!(last["id"], "ask");
     assert!(text(&last["result"]).contains("The battery lasts for ten hours."), "{last}");
+}
+
+#[test]
+fn an_agent_that_leaves_at_once_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(stdio(folder.path(), &[initialize()]).len(), 1);
+    assert_eq!(stdio(folder.path(), &[]), Vec::<Value>::new());
+    // It talks to the server that holds the folder, where there is one.
+    let _server = crate::support::process::Process::serve(folder.path(), &[]);
+    assert_eq!(stdio(folder.path(), &[initialize()])[0]["result"]["serverInfo"]["name"], "dokkai");
 }
