@@ -101,6 +101,8 @@ codes! {
     DeadlineExceeded = "deadline_exceeded",
     /// The cost ceiling leaves no room for this call.
     CostLimit = "cost_limit",
+    /// No embedding model is configured.
+    NoEmbeddingModel = "no_embedding_model",
     /// No upstream is configured.
     NoUpstream = "no_upstream",
 

@@ -21,7 +21,7 @@ use self::handler::Handler;
 use super::JSON_LIMIT;
 use super::error::{ApiError, too_large};
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, origin_of};
 use crate::error::{Code, Problem};
 
 /// The protocol's own part: reads messages, calls the handler, writes replies.
@@ -48,15 +48,34 @@ fn settings(config: &Config) -> StreamableHttpServerConfig {
         .with_legacy_session_mode(false)
         // A stream only where there is more to tell than the reply.
         .with_json_response(true)
-        .with_max_request_body_bytes(JSON_LIMIT)
-        .with_allowed_origins(LOCAL_ORIGINS)
-        .enforce_origin_validation();
+        .with_max_request_body_bytes(JSON_LIMIT);
+    let settings = if config.cors_origins.iter().any(|origin| origin == "*") {
+        settings.disable_allowed_origins()
+    } else {
+        let known = config.cors_origins.iter().map(String::as_str).chain(public(config)).map(with_port);
+        let local = LOCAL_ORIGINS.into_iter().map(str::to_owned);
+        settings.with_allowed_origins(known.chain(local)).enforce_origin_validation()
+    };
     // A page whose name leads to this machine (DNS rebinding) has no key; without keys the name must be our own.
     if config.api_keys.is_empty() && config.listen.ip().is_loopback() {
         let own = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), config.listen.ip().to_string()];
-        return settings.with_allowed_hosts(own);
+        let public = public(config).and_then(|origin| origin.split_once("//")).map(|(_, host)| host.to_owned());
+        return settings.with_allowed_hosts(own.into_iter().chain(public));
     }
     settings.disable_allowed_hosts()
+}
+
+/// The origin that users know the server by.
+fn public(config: &Config) -> Option<&str> {
+    config.public_url.as_deref().and_then(origin_of)
+}
+
+/// An origin with the port that it has even where it names none.
+fn with_port(origin: &str) -> String {
+    let (scheme, host) = origin.split_once("://").unwrap_or(("http", origin));
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    format!("{scheme}://{host}{}", if has_port { "" } else { port })
 }
 
 /// Speak the Model Context Protocol.

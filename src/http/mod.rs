@@ -19,9 +19,10 @@ mod upkeep;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use actix_cors::Cors;
 use actix_web::dev::Server;
 use actix_web::http::Method;
-use actix_web::middleware::{Compress, from_fn};
+use actix_web::middleware::{Compress, Condition, from_fn};
 use actix_web::{HttpRequest, HttpServer, Resource, web};
 
 use self::error::ApiError;
@@ -56,10 +57,22 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
             .configure(routes)
             .default_service(web::to(route_not_found))
             .wrap(from_fn(auth::guard))
+            // Before keys are asked for: a browser's question whether it may ask carries none.
+            .wrap(Condition::new(!data.config.cors_origins.is_empty(), cors(&data.config.cors_origins)))
             .wrap(from_fn(request::observe))
     });
     let server = server.keep_alive(KEEP_ALIVE).listen(listener)?.disable_signals().shutdown_timeout(SHUTDOWN_TIMEOUT_S);
     Ok(server.run())
+}
+
+/// Lets pages of these origins call the API. Keys are theirs to send; a browser adds none by itself.
+fn cors(origins: &[String]) -> Cors {
+    let cors = Cors::default().allow_any_method().allow_any_header().max_age(3600);
+    let cors = cors.expose_headers(["X-Request-Id", "Retry-After"]);
+    if origins.iter().any(|origin| origin == "*") {
+        return cors.allow_any_origin().send_wildcard();
+    }
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }
 
 /// The route table.
@@ -105,6 +118,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/backup", &[Method::POST]).route(web::post().to(upkeep::backup)))
         .service(resource("/v1/models", &[Method::GET]).route(web::get().to(openai::models)))
         .service(resource("/v1/chat/completions", &[Method::POST]).route(web::post().to(openai::chat)))
+        .service(resource("/v1/embeddings", &[Method::POST]).route(web::post().to(openai::embeddings)))
         .service(resource("/mcp", &[Method::POST]).route(web::post().to(mcp::post)))
         .service(resource("/api/usage", &[Method::GET]).route(web::get().to(operations::usage)))
         .service(resource("/healthz", &[Method::GET]).route(web::get().to(operations::healthz)))

@@ -1,6 +1,7 @@
 //! `/v1`: dokkai as an OpenAI-compatible model, for chat frontends. A chat completion asks a question as
 //! `/api/questions` does, stores the same record, and shows it in OpenAI's shapes.
 
+mod embeddings;
 mod request;
 mod sources;
 mod stream;
@@ -13,11 +14,13 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(super) use self::embeddings::{__path_embeddings, embeddings};
 use self::request::{ChatBody, MODEL, Model};
 use super::error::ApiError;
 use super::events::{failure, finished};
 use crate::answer::{self, Ask};
 use crate::app::App;
+use crate::config::Config;
 use crate::error::Problem;
 use crate::model::{Analysis, AnalysisStatus, QuestionRecord, Usage};
 
@@ -90,12 +93,13 @@ pub(super) async fn chat(app: Data<App>, request: HttpRequest, body: Json<ChatBo
     }
     let ask =
         Ask { question: body.question()?, collection: model.collection, history: body.history(), ..Ask::default() };
-    let (_, log) = answer::ask(&app.into_inner(), ask).await?;
+    let app = app.into_inner();
+    let (_, log) = answer::ask(&app, ask).await?;
     let options = stream::Options {
         include_usage,
         reasoning: body.wants_reasoning(),
         events: model.events || request.headers().get(EVENTS).is_some_and(|value| value == "true"),
-        page: page(&request),
+        page: page(&app.config, &request),
     };
     if body.stream {
         return Ok(stream::answer(envelope, options, Box::pin(log.follow(None))));
@@ -137,8 +141,11 @@ fn counts(usage: &Usage) -> Value {
     })
 }
 
-/// Where the page stands, as the client reached this server.
-fn page(request: &HttpRequest) -> String {
+/// Where the page stands: as configured, or as the client reached this server.
+fn page(config: &Config, request: &HttpRequest) -> String {
+    if let Some(url) = &config.public_url {
+        return format!("{url}/");
+    }
     let connection = request.connection_info();
     format!("{}://{}/", connection.scheme(), connection.host())
 }

@@ -8,6 +8,7 @@ mod answers;
 mod borders;
 mod commands;
 mod conversations;
+mod cors;
 mod crashes;
 mod documents;
 mod errors;
