@@ -6,6 +6,7 @@
 mod again;
 mod answers;
 mod borders;
+mod clients;
 mod commands;
 mod conversations;
 mod cors;
