@@ -111,9 +111,11 @@ fn whole(envelope: &Envelope, options: &stream::Options, record: &QuestionRecord
     if let Some(problem) = failure(record) {
         return Err(problem.into());
     }
-    let answer = sources::apart(&record.answer);
-    let annotations = sources::annotations(&options.page, &answer, &record.citations);
-    let content = answer + &sources::list(&options.page, &record.citations, &record.question);
+    let mut marks = sources::Marks::default();
+    let answer = marks.next(&record.answer) + &marks.finish();
+    let citations = marks.citations(&record.citations);
+    let annotations = sources::annotations(&options.page, &answer, &citations);
+    let content = answer + &sources::list(&options.page, &citations, &record.question);
     let mut message = json!({"role": "assistant", "content": content, "refusal": null, "annotations": annotations});
     if options.reasoning {
         message["reasoning_content"] = record.analyses.iter().map(reasoning).collect::<String>().into();

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::TestApp;
 use crate::support::app::Reply;
 use crate::support::fake_llm::{Answer, FakeLlm};
+use crate::support::models;
 
 const QUESTION: &str = "Within how many days can goods be returned?";
 
@@ -190,4 +191,25 @@ async fn a_failure_inside_a_stream_is_an_error_object() {
     assert!(!streamed.iter().any(|chunk| chunk["choices"][0]["finish_reason"] == "stop"), "{streamed:?}");
     let whole = app.post("/v1/chat/completions", &asked(&json!(QUESTION), &json!({}))).await;
     assert_eq!((whole.status.as_u16(), whole.code().as_str()), (503, "store_unavailable"));
+}
+
+/// Frontends count the sources that they are given.
+#[tokio::test]
+async fn marks_are_numbered_in_the_order_of_their_use() {
+    let llm = FakeLlm::start().await;
+    let quotes = ["Goods can be returned within 30 days.", "The customer pays for the parcel."];
+    llm.when().model(models::ANALYSIS).always(models::analysis(0.9, &quotes));
+    llm.when().model(models::SYNTHESIS).always(Answer::tokens(&["The customer pays [2", "]. 30 days [1][2]."]));
+    let app = shop(&["--llm-base-url", &llm.url()]).await;
+    let streamed = chunks(&app.post("/v1/chat/completions", &asked(&json!(QUESTION), &json!({"stream": true}))).await);
+    let text = content(&streamed);
+    assert!(text.starts_with("The customer pays [1]. 30 days [2] [1].\n\n**Sources**\n\n- 1: [Returns]("), "{text}");
+    let annotated = streamed.iter().find_map(|chunk| chunk["choices"][0]["delta"]["annotations"].as_array()).unwrap();
+    let places: Vec<&str> = annotated
+        .iter()
+        .map(|one| one["url_citation"]["url"].as_str().unwrap().rsplit("at=").next().unwrap())
+        .collect();
+    assert_eq!(places, ["38-71", "0-37", "38-71"]);
+    let whole = app.post("/v1/chat/completions", &asked(&json!(QUESTION), &json!({}))).await.json();
+    assert_eq!(whole["choices"][0]["message"]["content"], json!(text));
 }
