@@ -59,7 +59,7 @@ async fn curl_uploads_and_asks() {
     let said = run(&app, bash, "curl.sh", &[&file, QUESTION]).await;
     let lines: Vec<&str> = said.lines().collect();
     assert!(lines[0].contains(r#""status":"ready""#), "{said}");
-    assert!(lines[1].contains(r#""answer":"The battery lasts for ten hours. [1]""#), "{said}");
+    assert!(lines[1].contains(r#""answer":"- The battery lasts for ten hours. [1]\n""#), "{said}");
     assert!(said.contains("\nevent: delta\n") && said.contains("\nevent: done\n"), "{said}");
 }
 
@@ -70,7 +70,7 @@ async fn python_uploads_and_asks_without_packages() {
     }
     let (app, (_folder, file)) = (server().await, manual());
     let said = run(&app, python(), "upload.py", &[&file, QUESTION]).await;
-    let expected = "battery.txt ready\nThe battery lasts for ten hours. [1]\n\
+    let expected = "battery.txt ready\n- The battery lasts for ten hours. [1]\n\n\
         [1] battery.txt: The battery lasts for ten hours.\n";
     assert_eq!(said, expected);
 }
@@ -83,7 +83,10 @@ async fn the_openai_package_chats() {
     let app = server().await;
     app.add("battery.txt", TEXT).await;
     let said = run(&app, python(), "chat.py", &[QUESTION]).await;
-    assert!(said.starts_with("The battery lasts for ten hours. [1]\n\n**Sources**\n\n- 1: [battery.txt]("), "{said}");
+    assert!(
+        said.starts_with("- The battery lasts for ten hours. [1]\n\n\n**Sources**\n\n- 1: [battery.txt]("),
+        "{said}"
+    );
     assert!(said.ends_with("\n0 tokens\n"), "{said}");
 }
 
@@ -96,5 +99,5 @@ async fn javascript_follows_the_events() {
     let app = server().await;
     app.add("battery.txt", TEXT).await;
     let said = run(&app, node, "ask.mjs", &[QUESTION]).await;
-    assert_eq!(said, "The battery lasts for ten hours. [1]\n[1] battery.txt: The battery lasts for ten hours.\n");
+    assert_eq!(said, "- The battery lasts for ten hours. [1]\n\n[1] battery.txt: The battery lasts for ten hours.\n");
 }
