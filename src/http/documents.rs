@@ -42,6 +42,7 @@ struct Outcomes {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AddParams {
     #[serde(default)]
     wait: bool,
@@ -121,6 +122,7 @@ fn outcome(document: Document, duplicate: bool) -> Outcome {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
     collection: Option<String>,
     #[param(value_type = Option<DocumentStatus>)]

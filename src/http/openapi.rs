@@ -97,6 +97,14 @@ impl Modify for Common {
                 let words = path.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
                 let name = std::iter::once(method).chain(words).collect::<Vec<_>>().join("_");
                 operation.operation_id = Some(name);
+                for response in operation.responses.responses.values_mut() {
+                    // Required, also where the schema says it all.
+                    if let RefOr::T(response) = response
+                        && response.description.is_empty()
+                    {
+                        "done".clone_into(&mut response.description);
+                    }
+                }
                 operation.responses.responses.insert("default".to_owned(), Ref::from_response_name("Failure").into());
             }
         }

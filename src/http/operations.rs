@@ -68,6 +68,7 @@ pub(super) async fn metrics(app: Data<App>) -> Result<HttpResponse, ApiError> {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct UsageParams {
     days: Option<u32>,
 }

@@ -134,6 +134,7 @@ pub(super) async fn feedback(
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct GetParams {
     detail: Option<String>,
 }
@@ -172,6 +173,7 @@ pub(super) async fn delete(app: Data<App>, id: Path<QuestionId>) -> Result<HttpR
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
     conversation_id: Option<String>,
     limit: Option<u32>,

@@ -15,6 +15,7 @@ use crate::search::analyzer::{self, TokenKind};
 const MAX_TEXT_CHARS: usize = 2_000;
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct SearchParams {
     #[serde(default)]
     q: String,
@@ -44,6 +45,7 @@ pub(super) fn bad_filter(error: NotAFilter) -> Problem {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AnalyzeParams {
     #[serde(default)]
     text: String,

@@ -47,6 +47,9 @@ async fn the_description_names_every_route_and_no_other() {
             assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path}");
             assert!(!operation["summary"].as_str().unwrap_or_default().is_empty(), "{method} {path}");
             assert_eq!(operation["responses"]["default"]["$ref"], "#/components/responses/Failure");
+            let responses = operation["responses"].as_object().unwrap();
+            let explained = |one: &Value| one.get("$ref").is_some() || one["description"].is_string();
+            assert!(responses.values().all(explained), "{method} {path}");
             let placeholders = path.matches('{').count();
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             assert_eq!(parameters.iter().filter(|one| one["in"] == "path").count(), placeholders, "{method} {path}");

@@ -19,6 +19,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in crate::http) struct EventsParams {
     collection: Option<String>,
 }
