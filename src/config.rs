@@ -131,6 +131,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Serve a non-loopback address without keys.
     pub allow_open: bool,
+    /// Where users reach the server, without a trailing slash; begins with `http://` or `https://`.
+    pub public_url: Option<String>,
+    /// Origins whose pages may call the API, each `SCHEME://HOST[:PORT]`, or `*` for all.
+    pub cors_origins: Vec<String>,
     /// Folder of the SQLite file and the index.
     pub data_dir: PathBuf,
     /// Empty: no key is needed.
@@ -178,6 +182,8 @@ impl Config {
                 .parse()
                 .map_err(|_| read.invalid("listen", "must be an address and a port, such as 127.0.0.1:8080"))?,
             allow_open: read.boolean("allow_open")?,
+            public_url: read.public_url()?,
+            cors_origins: read.cors_origins()?,
             data_dir: PathBuf::from(read.text("data_dir")),
             api_keys: read.api_keys()?,
             llm: LlmConfig {
@@ -309,6 +315,23 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
+    fn public_url(&self) -> Result<Option<String>, ConfigError> {
+        let Some(url) = self.some("public_url").map(|url| url.trim_end_matches('/')) else { return Ok(None) };
+        if origin_of(url).is_none() {
+            return Err(self.invalid("public_url", "must be an address, such as https://docs.example.com"));
+        }
+        Ok(Some(url.to_owned()))
+    }
+
+    fn cors_origins(&self) -> Result<Vec<String>, ConfigError> {
+        let origins = list(self.text("cors_origins")).map(|origin| origin.trim_end_matches('/').to_owned());
+        let origins: Vec<String> = origins.collect();
+        if origins.iter().all(|origin| origin == "*" || origin_of(origin) == Some(origin.as_str())) {
+            return Ok(origins);
+        }
+        Err(self.invalid("cors_origins", "each must be * or a scheme and a host, such as https://app.example.com"))
+    }
+
     fn prices(&self) -> Result<BTreeMap<String, Price>, ConfigError> {
         let invalid = || self.invalid("llm_prices", "each price must be MODEL=INPUT/OUTPUT, such as gpt-4.1=2.00/8.00");
         let usd = |text: &str| text.trim().parse::<f64>().ok().filter(|usd| usd.is_finite() && *usd >= 0.0);
@@ -322,6 +345,16 @@ impl<'a> Reader<'a> {
             })
             .collect()
     }
+}
+
+/// The `SCHEME://HOST[:PORT]` that an address begins with.
+pub fn origin_of(url: &str) -> Option<&str> {
+    let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let length = url.len() - authority.len() + authority.find(['/', '?', '#']).unwrap_or(authority.len());
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    let origin = url.get(..length)?;
+    let host = origin.rsplit("//").next()?;
+    (!host.is_empty() && host.chars().all(is_plain)).then_some(origin)
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
@@ -373,6 +406,15 @@ mod tests {
     }
 
     #[test]
+    fn addresses_and_origins_lose_their_last_slash() {
+        let args = ["--public-url", "https://docs.example.com/dokkai/", "--cors-origins", "http://a.example:3000/, *"];
+        let config = Config::parse(&values(&args, "").unwrap()).unwrap();
+        assert_eq!(config.public_url.as_deref(), Some("https://docs.example.com/dokkai"));
+        assert_eq!(config.cors_origins, ["http://a.example:3000", "*"]);
+        assert_eq!(origin_of("https://docs.example.com/dokkai"), Some("https://docs.example.com"));
+    }
+
+    #[test]
     fn an_unknown_setting_in_the_file_is_refused() {
         assert!(matches!(values(&[], "topk = 3"), Err(ConfigError::Unknown { name, .. }) if name == "topk"));
     }
@@ -391,6 +433,9 @@ mod tests {
             (vec!["--log-format", "xml"], "DOKKAI_LOG_FORMAT"),
             (vec!["--ocr", "sometimes"], "DOKKAI_OCR"),
             (vec!["--allow-open", "perhaps"], "DOKKAI_ALLOW_OPEN"),
+            (vec!["--public-url", "docs.example.com"], "DOKKAI_PUBLIC_URL"),
+            (vec!["--cors-origins", "https://a.example/path"], "DOKKAI_CORS_ORIGINS"),
+            (vec!["--cors-origins", "a.example"], "DOKKAI_CORS_ORIGINS"),
         ];
         for (args, variable) in cases {
             let error = Config::parse(&values(&args, "").unwrap()).unwrap_err().to_string();

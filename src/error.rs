@@ -2,6 +2,9 @@
 //! Each domain has its own error enum beside its code and turns into a `Problem` at its border.
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)?) => {
@@ -20,6 +23,14 @@ macro_rules! codes {
                 match self { $(Self::$variant => $word),+ }
             }
         }
+
+        impl PartialSchema for Code {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new().schema_type(Type::String).enum_values(Some([$($word),+])).into()
+            }
+        }
+
+        impl ToSchema for Code {}
     };
 }
 
@@ -90,6 +101,8 @@ codes! {
     DeadlineExceeded = "deadline_exceeded",
     /// The cost ceiling leaves no room for this call.
     CostLimit = "cost_limit",
+    /// No embedding model is configured.
+    NoEmbeddingModel = "no_embedding_model",
     /// No upstream is configured.
     NoUpstream = "no_upstream",
 
@@ -110,7 +123,7 @@ codes! {
 }
 
 /// A failure as clients and stored records see it: a stable code, and a message that says what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, ToSchema)]
 #[error("{message}")]
 pub struct Problem {
     /// The failure's stable name.
@@ -119,9 +132,11 @@ pub struct Problem {
     pub message: String,
     /// The request's field at fault.
     #[serde(default, skip_serializing)]
+    #[schema(ignore)]
     pub param: Option<String>,
     /// When trying again makes sense, in seconds.
     #[serde(default, skip_serializing)]
+    #[schema(ignore)]
     pub retry_after_s: Option<u64>,
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use crate::error::Problem;
 use crate::model::{Document, DocumentId};
@@ -15,7 +16,7 @@ use crate::model::{Document, DocumentId};
 const KEPT: usize = 8_192;
 
 /// A change of a document's state.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct DocumentEvent {
     /// The document.
     pub id: DocumentId,

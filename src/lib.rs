@@ -16,7 +16,7 @@
 //!
 //! - [`cli`]: one file a command.
 //! - [`server`]: everything opened, recovered, served and stopped.
-//! - [`http`]: REST, SSE and the page.
+//! - [`http`]: REST, SSE, the protocols of chat frontends and agents, and the page.
 //! - [`ingest`] and [`answer`]: the two flows; strangers to each other.
 //! - [`app`]: the context that everything above is given; [`live`]: the questions that are running; [`feed`]: what
 //!   happens to documents; [`readings`]: what was read of them lately.

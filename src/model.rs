@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use crate::error::Problem;
@@ -26,7 +29,7 @@ pub type Metadata = serde_json::Map<String, serde_json::Value>;
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(transparent)]
         pub struct $name(pub Uuid);
 
@@ -117,6 +120,15 @@ impl Serialize for PassageId {
     }
 }
 
+impl PartialSchema for PassageId {
+    fn schema() -> RefOr<Schema> {
+        let example = "01990000-0000-7000-8000-000000000000.0";
+        ObjectBuilder::new().schema_type(Type::String).examples([example]).into()
+    }
+}
+
+impl ToSchema for PassageId {}
+
 impl<'de> Deserialize<'de> for PassageId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -138,6 +150,14 @@ macro_rules! words {
                 match self { $(Self::$variant => $word),+ }
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new().schema_type(Type::String).enum_values(Some([$($word),+])).into()
+            }
+        }
+
+        impl ToSchema for $name {}
 
         impl FromStr for $name {
             type Err = UnknownWord;
@@ -229,7 +249,7 @@ words!(
 );
 
 /// A document as clients see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Document {
     /// Stable name.
     pub id: DocumentId,
@@ -242,6 +262,7 @@ pub struct Document {
     /// The named set that it belongs to; `default` unless said otherwise.
     pub collection: String,
     /// The client's own fields.
+    #[schema(value_type = Object)]
     pub metadata: Metadata,
     /// Where it came from: a file's path or an address.
     pub source: Option<String>,
@@ -291,7 +312,7 @@ pub struct Passage {
 }
 
 /// A verbatim stretch of a document that supports a statement. Offsets count Unicode scalar values of its text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Evidence {
     /// The passage that the quote begins in.
     pub passage_id: PassageId,
@@ -306,7 +327,7 @@ pub struct Evidence {
 }
 
 /// What one document says about one question.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Analysis {
     /// The analysed document.
     pub document_id: DocumentId,
@@ -343,7 +364,7 @@ pub struct Analysis {
 }
 
 /// A mark in an answer, and the quote that it stands for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Citation {
     /// `[n]` in the answer.
     pub marker: u32,
@@ -366,7 +387,7 @@ pub struct Citation {
 }
 
 /// How many documents ended how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Coverage {
     /// Documents that retrieval offered.
     pub retrieved: u32,
@@ -381,7 +402,7 @@ pub struct Coverage {
 }
 
 /// Where a question's time went, in milliseconds since it was accepted or for each stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Timings {
     /// Finding the documents.
     pub retrieval: u64,
@@ -396,7 +417,7 @@ pub struct Timings {
 }
 
 /// The models that really answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Models {
     /// Every model that analysed a document, in alphabetical order.
     pub analysis: Vec<String>,
@@ -405,7 +426,7 @@ pub struct Models {
 }
 
 /// A question and everything that became of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuestionRecord {
     /// Stable name.
     pub id: QuestionId,
@@ -475,7 +496,7 @@ pub struct QuestionRecord {
 }
 
 /// A document that retrieval offered for a question.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RetrievedDocument {
     /// The document.
     pub document_id: DocumentId,

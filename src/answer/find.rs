@@ -1,7 +1,9 @@
 //! Search without a question to answer: the best passage of each of the best documents.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::retrieve::{Among, Known, known_hits};
 use crate::app::App;
@@ -29,7 +31,7 @@ pub struct Find {
 }
 
 /// How documents are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SearchMode {
     /// By their words.
@@ -39,7 +41,7 @@ pub enum SearchMode {
 }
 
 /// The answer to a search.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Found {
     /// As asked.
     pub query: String,
@@ -55,7 +57,7 @@ pub struct Found {
 }
 
 /// A found document.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Hit {
     /// The document.
     pub document_id: DocumentId,
@@ -68,7 +70,7 @@ pub struct Hit {
 }
 
 /// A found passage. Offsets count Unicode scalar values of the document's text, highlights of the passage's.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FoundPassage {
     /// The passage.
     pub id: PassageId,

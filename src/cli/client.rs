@@ -8,6 +8,8 @@ use futures_util::{Stream, StreamExt as _};
 use reqwest::RequestBuilder;
 use reqwest::header::ACCEPT;
 use reqwest::multipart::{Form, Part};
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
@@ -122,6 +124,16 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<StreamEvent, CliError>> + Unpin + use<>, CliError> {
         let request = self.http.post(self.url("/api/questions")).header(ACCEPT, "text/event-stream").json(question);
         Ok(events(self.send(request).await?))
+    }
+
+    /// The server's side of the Model Context Protocol.
+    pub(super) fn mcp(&self) -> StreamableHttpClientTransport<reqwest::Client> {
+        let config = StreamableHttpClientTransportConfig::with_uri(self.url("/mcp"));
+        let config = match &self.key {
+            Some(key) => config.auth_header(key.as_str()),
+            None => config,
+        };
+        StreamableHttpClientTransport::with_client(self.http.clone(), config)
     }
 
     fn url(&self, path: &str) -> String {

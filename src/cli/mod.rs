@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod eval;
 mod ingest;
+mod mcp;
 mod reindex;
 mod search;
 mod serve;
@@ -19,11 +20,15 @@ mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Config, ConfigError, FILE, LogFormat, SETTINGS, Setting, Values, gather};
 use crate::server::StartError;
+
+/// How long tasks that nobody waits for may go on once a command is done.
+const LAST_TASKS: Duration = Duration::from_secs(1);
 
 /// Exit status of a command that was used wrongly.
 const USAGE: u8 = 2;
@@ -77,7 +82,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(run(&matches, config, values)) {
+    let done = runtime.block_on(run(&matches, config, values));
+    // Nothing more is to be done; a read of stdin that goes on would keep the process.
+    runtime.shutdown_timeout(LAST_TASKS);
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -94,6 +102,7 @@ async fn run(matches: &ArgMatches, config: Config, values: Values) -> Result<(),
         Some(("ingest", matches)) => ingest::run(matches, config).await,
         Some(("search", matches)) => search::run(matches, config).await,
         Some(("ask", matches)) => ask::run(matches, config).await,
+        Some(("mcp", matches)) => mcp::run(matches, config).await,
         Some(("eval", matches)) => eval::run(matches, config).await,
         Some(("verify", matches)) => verify::run(matches, config).await,
         Some(("reindex", matches)) => reindex::run(matches, config).await,
@@ -116,6 +125,7 @@ pub fn command() -> Command {
         .subcommand(ingest::command())
         .subcommand(search::command())
         .subcommand(ask::command())
+        .subcommand(mcp::command())
         .subcommand(eval::command())
         .subcommand(verify::command())
         .subcommand(reindex::command())

@@ -39,6 +39,12 @@ const fn secret(name: &'static str, help: &'static str) -> Setting {
 pub const SETTINGS: &[Setting] = &[
     setting("listen", "127.0.0.1:8080", "address to listen on; one that is not loopback needs API keys or allow_open"),
     setting("allow_open", "false", "serve a non-loopback address without API keys"),
+    setting("public_url", "", "where users reach the server, for links in answers; else the host that a request names"),
+    setting(
+        "cors_origins",
+        "",
+        "comma list of origins whose pages may call the API, such as https://app.example.com; * for all",
+    ),
     setting("data_dir", "./data", "folder of the SQLite file and the index"),
     setting("database_url", "sqlite", "ground state: sqlite in the data folder"),
     setting("search_url", "tantivy", "index: tantivy in the data folder"),

@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use crate::answer::{self, MAX_DOCUMENTS, Summarise};
@@ -18,7 +19,7 @@ use crate::model::{DocumentId, StandingAnalysis, Usage, whole_ms};
 /// The longest that a client may wait, in milliseconds.
 const MAX_TIME_MS: u64 = 600_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AnalysesBody {
     document_ids: Vec<DocumentId>,
@@ -26,13 +27,15 @@ pub(super) struct AnalysesBody {
     deadline_ms: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Analyses {
     analyses: Vec<StandingAnalysis>,
     usage: Usage,
     took_ms: u64,
 }
 
+/// Analyse documents without a question, concurrently.
+#[utoipa::path(post, path = "/api/analyses", tag = "questions", request_body = AnalysesBody, responses((status = 200, description = "as NDJSON in the order in which they end", content((Analyses = "application/json"), (StandingAnalysis = "application/x-ndjson")))))]
 pub(super) async fn analyse(
     app: Data<App>,
     request: HttpRequest,

@@ -26,7 +26,7 @@ pub(super) async fn guard(
 }
 
 fn is_public(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/") || path.starts_with("/static/")
+    matches!(path, "/healthz" | "/readyz" | "/" | "/docs") || path.starts_with("/static/")
 }
 
 fn check(keys: &[ApiKey], request: &ServiceRequest) -> Result<(), Problem> {
@@ -55,7 +55,7 @@ fn changes(method: &Method, path: &str) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
     // Asking is what a reading key is for, and so is saying what one thinks of the answer.
     let asks = method == Method::POST
-        && (matches!(path, "/api/questions" | "/v1/chat/completions")
+        && (matches!(path, "/api/questions" | "/v1/chat/completions" | "/v1/embeddings" | "/mcp")
             || path
                 .strip_prefix("/api/questions/")
                 .is_some_and(|rest| rest.ends_with("/retry") || rest.ends_with("/feedback")));

@@ -9,9 +9,11 @@ use actix_web::web::{Data, Json, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use self::body::Received;
-pub(super) use self::events::events;
+pub(super) use self::body::{TextBody, TextsBody, UploadForm};
+pub(super) use self::events::{__path_events, events};
 use super::error::ApiError;
 use super::questions::{next_cursor, page};
 use crate::app::App;
@@ -24,7 +26,7 @@ use crate::store::{DocumentFilter, DocumentPatch, Page, StoreError};
 const AT_ONCE: usize = 64;
 
 /// What became of one uploaded file.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Outcome {
     /// None for a file that was refused.
     id: Option<DocumentId>,
@@ -34,17 +36,33 @@ struct Outcome {
     error: Option<Problem>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Outcomes {
     documents: Vec<Outcome>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AddParams {
     #[serde(default)]
     wait: bool,
 }
 
+/// Upload files or texts.
+#[utoipa::path(
+    post,
+    path = "/api/documents",
+    tag = "documents",
+    params(AddParams),
+    request_body(content(
+        (UploadForm = "multipart/form-data"),
+        (TextsBody = "application/json", example = json!({"title": "Returns", "text": "Goods can be returned within 30 days."})),
+    )),
+    responses(
+        (status = 202, description = "accepted, in the order sent", body = Outcomes),
+        (status = 200, description = "with `wait`: each is ready or failed", body = Outcomes),
+    ),
+)]
 pub(super) async fn add(
     app: Data<App>,
     request: HttpRequest,
@@ -103,21 +121,25 @@ fn outcome(document: Document, duplicate: bool) -> Outcome {
     Outcome { id: Some(id), title, status, duplicate, error }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
     collection: Option<String>,
+    #[param(value_type = Option<DocumentStatus>)]
     status: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DocumentList {
     documents: Vec<Document>,
     next_cursor: Option<String>,
     total: u64,
 }
 
+/// List documents, newest first.
+#[utoipa::path(get, path = "/api/documents", tag = "documents", params(ListParams), responses((status = 200, body = DocumentList)))]
 pub(super) async fn list(app: Data<App>, params: Query<ListParams>) -> Result<Json<DocumentList>, ApiError> {
     let params = params.into_inner();
     let status = params.status.filter(|status| !status.is_empty()).map(|status| status.parse()).transpose();
@@ -130,24 +152,30 @@ pub(super) async fn list(app: Data<App>, params: Query<ListParams>) -> Result<Js
     Ok(Json(DocumentList { documents: listed.items, next_cursor, total: listed.total }))
 }
 
+/// Read one document's fields.
+#[utoipa::path(get, path = "/api/documents/{id}", tag = "documents", params(("id" = DocumentId, Path)), responses((status = 200, body = Document)))]
 pub(super) async fn get(app: Data<App>, id: Path<DocumentId>) -> Result<Json<Document>, ApiError> {
     Ok(Json(app.store.document(*id).await?))
 }
 
+/// Read a document's extracted text.
+#[utoipa::path(get, path = "/api/documents/{id}/text", tag = "documents", params(("id" = DocumentId, Path)), responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn text(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
-    let text = app.store.text(*id).await?.ok_or_else(|| {
-        Problem::new(
-            Code::DocumentNotReady,
-            "the document has no text yet; see its status, and ask again when it is ready",
-        )
-    })?;
+    let text = app.store.text(*id).await?.ok_or_else(without_text)?;
     Ok(HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(text))
 }
 
+/// The document is there, its text is not.
+pub(super) fn without_text() -> Problem {
+    let message = "the document has no text yet; see its status, and ask again when it is ready";
+    Problem::new(Code::DocumentNotReady, message)
+}
+
 /// The original is somebody's file: it is offered for download and never run as part of the page.
+#[utoipa::path(get, path = "/api/documents/{id}/original", tag = "documents", params(("id" = DocumentId, Path)), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub(super) async fn original(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
     let original = app.store.original(*id).await?;
     let name = original.file_name.unwrap_or_else(|| format!("{id}.txt"));
@@ -193,6 +221,14 @@ fn disposition(name: &str) -> String {
 }
 
 /// Replaces a document's content. What the request does not say anew (title, collection, metadata, source) stays.
+#[utoipa::path(
+    put,
+    path = "/api/documents/{id}",
+    tag = "documents",
+    params(("id" = DocumentId, Path)),
+    request_body(content((UploadForm = "multipart/form-data"), (TextBody = "application/json"))),
+    responses((status = 200, body = Document)),
+)]
 pub(super) async fn replace(
     app: Data<App>,
     request: HttpRequest,
@@ -217,15 +253,18 @@ pub(super) async fn replace(
     Ok(Json(ingest::replace(&app, *id, upload).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchBody {
     title: Option<String>,
+    #[schema(value_type = Option<Object>)]
     metadata: Option<Metadata>,
     collection: Option<String>,
     source: Option<String>,
 }
 
+/// Change a document's own fields; what is left out stays.
+#[utoipa::path(patch, path = "/api/documents/{id}", tag = "documents", params(("id" = DocumentId, Path)), request_body = PatchBody, responses((status = 200, body = Document)))]
 pub(super) async fn patch(
     app: Data<App>,
     id: Path<DocumentId>,
@@ -247,6 +286,8 @@ pub(super) async fn patch(
     Ok(Json(document))
 }
 
+/// Try a failed document again.
+#[utoipa::path(post, path = "/api/documents/{id}/retry", tag = "documents", params(("id" = DocumentId, Path)), responses((status = 202, body = Document)))]
 pub(super) async fn retry(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
     let document = app.store.retry_document(*id).await?;
     app.signals.queued.notify_one();
@@ -254,27 +295,37 @@ pub(super) async fn retry(app: Data<App>, id: Path<DocumentId>) -> Result<HttpRe
     Ok(HttpResponse::Accepted().json(document))
 }
 
+/// Delete a document.
+#[utoipa::path(delete, path = "/api/documents/{id}", tag = "documents", params(("id" = DocumentId, Path)), responses((status = 204, description = "gone, at once")))]
 pub(super) async fn delete(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
     let document = app.store.delete_document(*id).await?;
     app.signals.document_deleted(&document);
     Ok(HttpResponse::NoContent().finish())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct LookupBody {
+    /// SHA-256 of each, in hexadecimal.
     hashes: Vec<String>,
     collection: Option<String>,
+}
+
+/// The documents with these contents.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KnownContents {
+    documents: Vec<Document>,
 }
 
 /// Hashes of one lookup.
 const MAX_HASHES: usize = 1_000;
 
 /// Which of these contents are there already: who knows need not send them.
-pub(super) async fn lookup(app: Data<App>, body: Json<LookupBody>) -> Result<Json<serde_json::Value>, ApiError> {
+#[utoipa::path(post, path = "/api/documents/lookup", tag = "documents", request_body = LookupBody, responses((status = 200, body = KnownContents)))]
+pub(super) async fn lookup(app: Data<App>, body: Json<LookupBody>) -> Result<Json<KnownContents>, ApiError> {
     let LookupBody { hashes, collection } = body.into_inner();
     if hashes.len() > MAX_HASHES {
         return Err(Problem::parameter("hashes", format!("hashes must not be more than {MAX_HASHES}")).into());
     }
     let documents = app.store.documents_with(&ingest::collection_name(collection), &hashes).await?;
-    Ok(Json(serde_json::json!({"documents": documents})))
+    Ok(Json(KnownContents { documents }))
 }

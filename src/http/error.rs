@@ -80,7 +80,9 @@ pub(super) fn body(problem: &Problem) -> serde_json::Value {
 
 fn status(code: Code) -> StatusCode {
     match code {
-        Code::InvalidRequest | Code::InvalidParameter | Code::CostLimit => StatusCode::BAD_REQUEST,
+        Code::InvalidRequest | Code::InvalidParameter | Code::NoEmbeddingModel | Code::CostLimit => {
+            StatusCode::BAD_REQUEST
+        }
         Code::Unauthorized => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::RouteNotFound | Code::DocumentNotFound | Code::QuestionNotFound => StatusCode::NOT_FOUND,
@@ -138,6 +140,7 @@ fn kind(code: Code) -> &'static str {
         | Code::Internal => "server_error",
         Code::InvalidRequest
         | Code::InvalidParameter
+        | Code::NoEmbeddingModel
         | Code::UnsupportedMediaType
         | Code::RouteNotFound
         | Code::MethodNotAllowed

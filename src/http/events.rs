@@ -14,7 +14,7 @@ use serde_json::json;
 use super::error::{ApiError, body};
 use crate::error::{Code, Problem};
 use crate::live::{EventLog, Seen};
-use crate::model::{Event, QuestionRecord, RetrievedDocument};
+use crate::model::{Event, QuestionRecord, QuestionStatus, RetrievedDocument};
 
 /// Between comments on a silent stream, so that no proxy closes it.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -44,7 +44,20 @@ pub(super) async fn finished(log: Arc<EventLog>) -> Result<QuestionRecord, ApiEr
             Event::Accepted(_) | Event::Retrieval(_) | Event::Analysis(_) | Event::Delta(_) => {}
         }
     }
-    Err(Problem::new(Code::Internal, "the question ended without a record; see the server's log").into())
+    Err(without_record().into())
+}
+
+/// The events ended, and the last one was missing.
+pub(super) fn without_record() -> Problem {
+    Problem::new(Code::Internal, "the question ended without a record; see the server's log")
+}
+
+/// Why there is no answer at all. An answer that breaks off is still one.
+pub(super) fn failure(record: &QuestionRecord) -> Option<Problem> {
+    (record.status == QuestionStatus::Failed).then(|| {
+        let unknown = || Problem::new(Code::Internal, "the question failed; see the server's log");
+        record.error.clone().unwrap_or_else(unknown)
+    })
 }
 
 /// The events that follow what was seen.

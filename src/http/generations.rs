@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::error::{ApiError, call_problem};
@@ -20,7 +21,7 @@ const MAX_PROMPTS: usize = 1_000;
 /// Tokens of one reply.
 const REPLY_TOKENS: u32 = 2_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct GenerationsBody {
     prompts: Vec<String>,
     model: Option<String>,
@@ -30,7 +31,7 @@ pub(super) struct GenerationsBody {
 }
 
 /// One prompt's result.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Generation {
     index: usize,
     status: &'static str,
@@ -42,13 +43,15 @@ struct Generation {
     usage: Usage,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Generations {
     generations: Vec<Generation>,
     usage: Usage,
     took_ms: u64,
 }
 
+/// Complete many prompts, concurrently.
+#[utoipa::path(post, path = "/api/generations", tag = "questions", request_body(content = GenerationsBody, example = json!({"prompts": ["Say hello."], "max_concurrent": 10})), responses((status = 200, description = "as NDJSON in the order in which they end", content((Generations = "application/json"), (Generation = "application/x-ndjson")))))]
 pub(super) async fn generate(
     app: Data<App>,
     request: HttpRequest,

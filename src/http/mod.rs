@@ -1,4 +1,4 @@
-//! REST, SSE and the page: the route table, what every request passes, and the server itself.
+//! REST, SSE, the protocols of chat frontends and agents, and the page: the route table, what every request passes, and the server itself.
 
 mod analyses;
 mod auth;
@@ -6,7 +6,9 @@ mod documents;
 mod error;
 mod events;
 mod generations;
+mod mcp;
 mod openai;
+mod openapi;
 mod operations;
 mod page;
 mod questions;
@@ -17,9 +19,10 @@ mod upkeep;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use actix_cors::Cors;
 use actix_web::dev::Server;
 use actix_web::http::Method;
-use actix_web::middleware::{Compress, from_fn};
+use actix_web::middleware::{Compress, Condition, from_fn};
 use actix_web::{HttpRequest, HttpServer, Resource, web};
 
 use self::error::ApiError;
@@ -42,20 +45,34 @@ const JSON_LIMIT: usize = 2 * 1024 * 1024;
 /// Where the address cannot be listened on.
 pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
     operations::install_metrics();
+    let mcp = web::Data::new(mcp::service(Arc::clone(&app)));
     let data = web::Data::from(app);
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(data.clone())
+            .app_data(mcp.clone())
             .app_data(error::json_config(JSON_LIMIT))
             .app_data(error::query_config())
             .app_data(error::path_config())
             .configure(routes)
             .default_service(web::to(route_not_found))
             .wrap(from_fn(auth::guard))
+            // Before keys are asked for: a browser's question whether it may ask carries none.
+            .wrap(Condition::new(!data.config.cors_origins.is_empty(), cors(&data.config.cors_origins)))
             .wrap(from_fn(request::observe))
     });
     let server = server.keep_alive(KEEP_ALIVE).listen(listener)?.disable_signals().shutdown_timeout(SHUTDOWN_TIMEOUT_S);
     Ok(server.run())
+}
+
+/// Lets pages of these origins call the API. Keys are theirs to send; a browser adds none by itself.
+fn cors(origins: &[String]) -> Cors {
+    let cors = Cors::default().allow_any_method().allow_any_header().max_age(3600);
+    let cors = cors.expose_headers(["X-Request-Id", "Retry-After"]);
+    if origins.iter().any(|origin| origin == "*") {
+        return cors.allow_any_origin().send_wildcard();
+    }
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }
 
 /// The route table.
@@ -101,10 +118,14 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/backup", &[Method::POST]).route(web::post().to(upkeep::backup)))
         .service(resource("/v1/models", &[Method::GET]).route(web::get().to(openai::models)))
         .service(resource("/v1/chat/completions", &[Method::POST]).route(web::post().to(openai::chat)))
+        .service(resource("/v1/embeddings", &[Method::POST]).route(web::post().to(openai::embeddings)))
+        .service(resource("/mcp", &[Method::POST]).route(web::post().to(mcp::post)))
         .service(resource("/api/usage", &[Method::GET]).route(web::get().to(operations::usage)))
         .service(resource("/healthz", &[Method::GET]).route(web::get().to(operations::healthz)))
         .service(resource("/readyz", &[Method::GET]).route(web::get().to(operations::readyz)))
         .service(resource("/metrics", &[Method::GET]).route(web::get().to(operations::metrics)))
+        .service(resource("/api/openapi.json", &[Method::GET]).route(web::get().to(openapi::document)))
+        .service(resource("/docs", &[Method::GET]).route(web::get().to(page::docs)))
         .service(resource("/", &[Method::GET]).route(web::get().to(page::index)))
         .service(
             resource("/static/{file:.*}", &[Method::GET]).route(web::get().to(page::file)).wrap(Compress::default()),

@@ -1,6 +1,7 @@
 //! `/v1`: dokkai as an OpenAI-compatible model, for chat frontends. A chat completion asks a question as
 //! `/api/questions` does, stores the same record, and shows it in OpenAI's shapes.
 
+mod embeddings;
 mod request;
 mod sources;
 mod stream;
@@ -9,17 +10,19 @@ mod tasks;
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(super) use self::embeddings::{__path_embeddings, embeddings};
 use self::request::{ChatBody, MODEL, Model};
 use super::error::ApiError;
+use super::events::{failure, finished};
 use crate::answer::{self, Ask};
 use crate::app::App;
-use crate::error::{Code, Problem};
-use crate::model::{Analysis, AnalysisStatus, Event, QuestionRecord, QuestionStatus, Usage};
+use crate::config::Config;
+use crate::error::Problem;
+use crate::model::{Analysis, AnalysisStatus, QuestionRecord, Usage};
 
 /// Asks for a frontend's own events where the model's name does not.
 const EVENTS: HeaderName = HeaderName::from_static("x-dokkai-events");
@@ -52,6 +55,7 @@ impl Envelope {
 }
 
 /// `dokkai`, and one model for each collection that holds documents.
+#[utoipa::path(get, path = "/v1/models", tag = "chat frontends and agents", responses((status = 200, description = "as OpenAI defines it", body = Object)))]
 pub(super) async fn models(app: Data<App>) -> Result<Json<Value>, ApiError> {
     let collections = app.store.collections().await?;
     let names = collections.iter().map(|name| format!("{MODEL}/{name}"));
@@ -61,6 +65,14 @@ pub(super) async fn models(app: Data<App>) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({"object": "list", "data": data})))
 }
 
+/// Ask a question in the shape of a chat completion.
+#[utoipa::path(
+    post,
+    path = "/v1/chat/completions",
+    tag = "chat frontends and agents",
+    request_body(content = ChatBody, example = json!({"model": "dokkai", "messages": [{"role": "user", "content": "When is the water bill due?"}]})),
+    responses((status = 200, description = "as OpenAI defines it", content((Object = "application/json"), (String = "text/event-stream")))),
+)]
 pub(super) async fn chat(app: Data<App>, request: HttpRequest, body: Json<ChatBody>) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
     let model = Model::read(&body.model)?;
@@ -81,47 +93,34 @@ pub(super) async fn chat(app: Data<App>, request: HttpRequest, body: Json<ChatBo
     }
     let ask =
         Ask { question: body.question()?, collection: model.collection, history: body.history(), ..Ask::default() };
-    let (_, log) = answer::ask(&app.into_inner(), ask).await?;
+    let app = app.into_inner();
+    let (_, log) = answer::ask(&app, ask).await?;
     let options = stream::Options {
         include_usage,
         reasoning: body.wants_reasoning(),
         events: model.events || request.headers().get(EVENTS).is_some_and(|value| value == "true"),
-        page: page(&request),
+        page: page(&app.config, &request),
     };
-    let mut events = Box::pin(log.follow(None));
     if body.stream {
-        return Ok(stream::answer(envelope, options, events));
+        return Ok(stream::answer(envelope, options, Box::pin(log.follow(None))));
     }
-    while let Some((_, event)) = events.next().await {
-        match event {
-            Event::Done(record) => return whole(&envelope, &options, &record),
-            Event::Error(problem) => return Err(problem.into()),
-            Event::Accepted(_) | Event::Retrieval(_) | Event::Analysis(_) | Event::Delta(_) => {}
-        }
-    }
-    Err(Problem::new(Code::Internal, "the question ended without a record; see the server's log").into())
+    whole(&envelope, &options, &finished(log).await?)
 }
 
 fn whole(envelope: &Envelope, options: &stream::Options, record: &QuestionRecord) -> Result<HttpResponse, ApiError> {
     if let Some(problem) = failure(record) {
         return Err(problem.into());
     }
-    let answer = sources::apart(&record.answer);
-    let annotations = sources::annotations(&options.page, &answer, &record.citations);
-    let content = answer + &sources::list(&options.page, &record.citations, &record.question);
+    let mut marks = sources::Marks::default();
+    let answer = marks.next(&record.answer) + &marks.finish();
+    let citations = marks.citations(&record.citations);
+    let annotations = sources::annotations(&options.page, &answer, &citations);
+    let content = answer + &sources::list(&options.page, &citations, &record.question);
     let mut message = json!({"role": "assistant", "content": content, "refusal": null, "annotations": annotations});
     if options.reasoning {
         message["reasoning_content"] = record.analyses.iter().map(reasoning).collect::<String>().into();
     }
     Ok(envelope.completion(&message, &record.usage))
-}
-
-/// Why there is no answer at all. An answer that breaks off is still one.
-fn failure(record: &QuestionRecord) -> Option<Problem> {
-    (record.status == QuestionStatus::Failed).then(|| {
-        let unknown = || Problem::new(Code::Internal, "the question failed; see the server's log");
-        record.error.clone().unwrap_or_else(unknown)
-    })
 }
 
 /// One document's analysis as a paragraph of reasoning.
@@ -144,8 +143,11 @@ fn counts(usage: &Usage) -> Value {
     })
 }
 
-/// Where the page stands, as the client reached this server.
-fn page(request: &HttpRequest) -> String {
+/// Where the page stands: as configured, or as the client reached this server.
+fn page(config: &Config, request: &HttpRequest) -> String {
+    if let Some(url) = &config.public_url {
+        return format!("{url}/");
+    }
     let connection = request.connection_info();
     format!("{}://{}/", connection.scheme(), connection.host())
 }

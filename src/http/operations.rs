@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
+use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
 use crate::app::App;
@@ -27,10 +28,14 @@ pub(super) fn install_metrics() {
     LazyLock::force(&METRICS);
 }
 
+/// Whether the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "operations", security(()), responses((status = 200, body = Object, example = json!({"status": "ok"}))))]
 pub(super) async fn healthz() -> Json<serde_json::Value> {
     Json(json!({"status": "ok"}))
 }
 
+/// Whether store and index can be used.
+#[utoipa::path(get, path = "/readyz", tag = "operations", security(()), responses((status = 200, body = Object, example = json!({"status": "ok", "mode": "model", "changes_to_index": 0, "embedding": null}))))]
 pub(super) async fn readyz(app: Data<App>) -> Result<Json<serde_json::Value>, ApiError> {
     app.store.check().await?;
     let applied = app.search.applied().await.map_err(Problem::from)?;
@@ -51,6 +56,8 @@ pub(super) async fn readyz(app: Data<App>) -> Result<Json<serde_json::Value>, Ap
     ))
 }
 
+/// Figures for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(app: Data<App>) -> Result<HttpResponse, ApiError> {
     let handle = METRICS
         .as_ref()
@@ -60,20 +67,21 @@ pub(super) async fn metrics(app: Data<App>) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct UsageParams {
     days: Option<u32>,
 }
 
 /// Usage by day and model, and the sums.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct UsageReport {
     days: u32,
     usage: Vec<DailyUsage>,
     total: UsageTotal,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
 struct UsageTotal {
     calls: u64,
     failed: u64,
@@ -85,6 +93,8 @@ struct UsageTotal {
     official_cost_jpy: f64,
 }
 
+/// Tokens and cost by day and model.
+#[utoipa::path(get, path = "/api/usage", tag = "operations", params(UsageParams), responses((status = 200, body = UsageReport)))]
 pub(super) async fn usage(app: Data<App>, params: Query<UsageParams>) -> Result<Json<UsageReport>, ApiError> {
     let days = params.days.unwrap_or(30);
     if !(1..=3_650).contains(&days) {

@@ -18,17 +18,32 @@ struct Files;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
+/// The same for the reader of the API's description, whose parts bring styles of their own.
+const READER_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; \
+    frame-ancestors 'none'";
+
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
+/// The page.
+#[utoipa::path(get, path = "/", tag = "page", security(()), responses((status = 200, body = String, content_type = "text/html")))]
 pub(super) async fn index(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    send(&request, "index.html")
+    send(&request, "index.html", POLICY)
 }
 
+/// The reader of the API's description.
+#[utoipa::path(get, path = "/docs", tag = "page", security(()), responses((status = 200, body = String, content_type = "text/html")))]
+pub(super) async fn docs(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    send(&request, "docs.html", READER_POLICY)
+}
+
+/// A file of the page.
+#[utoipa::path(get, path = "/static/{file}", tag = "page", security(()), params(("file" = String, Path)), responses((status = 200, body = Vec<u8>)))]
 pub(super) async fn file(request: HttpRequest, file: Path<String>) -> Result<HttpResponse, ApiError> {
-    send(&request, &file)
+    send(&request, &file, POLICY)
 }
 
-fn send(request: &HttpRequest, name: &str) -> Result<HttpResponse, ApiError> {
+fn send(request: &HttpRequest, name: &str, policy: &str) -> Result<HttpResponse, ApiError> {
     let file = Files::get(name)
         .ok_or_else(|| Problem::new(Code::RouteNotFound, "the page has no such file; reload the page"))?;
     let tag = hex::encode(&file.metadata.sha256_hash()[..12]);
@@ -38,7 +53,7 @@ fn send(request: &HttpRequest, name: &str) -> Result<HttpResponse, ApiError> {
     response
         .insert_header((ETAG, tag))
         .insert_header((CACHE_CONTROL, "no-cache"))
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((CONTENT_SECURITY_POLICY, policy))
         .insert_header((REFERRER_POLICY, "no-referrer"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((PERMISSIONS_POLICY, "camera=(), microphone=(), geolocation=()"));

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
 use super::events::{self, finished, seen, wants_events};
@@ -14,33 +16,52 @@ use crate::app::App;
 use crate::error::Problem;
 use crate::live::EventLog;
 use crate::model::filter::Filter;
-use crate::model::{Feedback, QuestionDetail, QuestionId, QuestionRecord, Rating};
+use crate::model::{Feedback, Metadata, QuestionDetail, QuestionId, QuestionRecord, Rating};
 use crate::store::{Page, QuestionFilter};
 
-#[derive(Deserialize)]
+/// A question, as programs and agents ask it.
+#[derive(Deserialize, JsonSchema, ToSchema)]
 pub(super) struct AskBody {
+    /// In natural words; Japanese or English.
     question: String,
+    /// Documents to read for the answer, 1 to 50; the server's own number where it is left out.
     top_k: Option<usize>,
+    /// Only documents of this collection.
     collection: Option<String>,
+    /// Only documents like this: conditions on `created_at` and `metadata.KEY`, each a value, a list of values or a
+    /// range, such as {"metadata.lang": "ja", "metadata.year": {"gte": 2020}}.
+    #[schemars(with = "Option<Metadata>")]
+    #[schema(value_type = Option<Object>)]
     filter: Option<serde_json::Value>,
+    /// Any name; questions of one conversation are understood from those before.
     conversation_id: Option<String>,
+    /// Ceiling of the upstream cost, in USD.
     max_cost_usd: Option<f64>,
+    /// Time for the whole answer, in milliseconds; documents not read by then are reported.
     deadline_ms: Option<u64>,
 }
 
+impl AskBody {
+    /// # Errors
+    /// `invalid_parameter` for a filter that cannot be understood.
+    pub(super) fn ask(self) -> Result<Ask, Problem> {
+        Ok(Ask {
+            question: self.question,
+            top_k: self.top_k,
+            collection: self.collection.filter(|name| !name.is_empty()),
+            filter: self.filter.map(Filter::read).transpose().map_err(bad_filter)?,
+            conversation_id: self.conversation_id.filter(|id| !id.is_empty()),
+            history: Vec::new(),
+            max_cost_usd: self.max_cost_usd,
+            deadline_ms: self.deadline_ms,
+        })
+    }
+}
+
+/// Ask a question; the answer cites the documents.
+#[utoipa::path(post, path = "/api/questions", tag = "questions", request_body(content = AskBody, example = json!({"question": "Within how many days can goods be returned?", "top_k": 5})), responses((status = 200, description = "with `Accept: text/event-stream` the events, whose last holds the record", content((QuestionRecord = "application/json"), (String = "text/event-stream")))))]
 pub(super) async fn ask(app: Data<App>, request: HttpRequest, body: Json<AskBody>) -> Result<HttpResponse, ApiError> {
-    let body = body.into_inner();
-    let ask = Ask {
-        question: body.question,
-        top_k: body.top_k,
-        collection: body.collection.filter(|name| !name.is_empty()),
-        filter: body.filter.map(Filter::read).transpose().map_err(bad_filter)?,
-        conversation_id: body.conversation_id.filter(|id| !id.is_empty()),
-        history: Vec::new(),
-        max_cost_usd: body.max_cost_usd,
-        deadline_ms: body.deadline_ms,
-    };
-    let (_, log) = answer::ask(&app.into_inner(), ask).await?;
+    let (_, log) = answer::ask(&app.into_inner(), body.into_inner().ask()?).await?;
     answered(&request, log).await
 }
 
@@ -53,6 +74,7 @@ async fn answered(request: &HttpRequest, log: Arc<EventLog>) -> Result<HttpRespo
 }
 
 /// Does again what failed or ran out of time, and writes the answer anew.
+#[utoipa::path(post, path = "/api/questions/{id}/retry", tag = "questions", params(("id" = QuestionId, Path)), responses((status = 200, description = "with `Accept: text/event-stream` the events, whose last holds the record", content((QuestionRecord = "application/json"), (String = "text/event-stream")))))]
 pub(super) async fn retry(
     app: Data<App>,
     request: HttpRequest,
@@ -62,7 +84,7 @@ pub(super) async fn retry(
     answered(&request, log).await
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReplayBody {
     analysis_model: Option<String>,
@@ -70,13 +92,14 @@ pub(super) struct ReplayBody {
 }
 
 /// The two answers beside each other.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Replayed {
     original: QuestionRecord,
     replay: QuestionRecord,
 }
 
 /// Reads the same documents again with other models.
+#[utoipa::path(post, path = "/api/questions/{id}/replay", tag = "questions", params(("id" = QuestionId, Path)), request_body = ReplayBody, responses((status = 200, description = "with `Accept: text/event-stream` the events", content((Replayed = "application/json"), (String = "text/event-stream")))))]
 pub(super) async fn replay(
     app: Data<App>,
     request: HttpRequest,
@@ -92,13 +115,15 @@ pub(super) async fn replay(
     Ok(HttpResponse::Ok().json(Replayed { original, replay: finished(log).await? }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FeedbackBody {
     rating: Rating,
     note: Option<String>,
 }
 
+/// Say what one thinks of an answer.
+#[utoipa::path(post, path = "/api/questions/{id}/feedback", tag = "questions", params(("id" = QuestionId, Path)), request_body = FeedbackBody, responses((status = 200, body = Feedback)))]
 pub(super) async fn feedback(
     app: Data<App>,
     id: Path<QuestionId>,
@@ -108,19 +133,22 @@ pub(super) async fn feedback(
     Ok(Json(answer::rate(&app, *id, rating, note).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct GetParams {
     detail: Option<String>,
 }
 
 /// A record, and with `detail=full` what its answer was made of.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Detailed {
     #[serde(flatten)]
     record: QuestionRecord,
     detail: Option<QuestionDetail>,
 }
 
+/// Read a question's record.
+#[utoipa::path(get, path = "/api/questions/{id}", tag = "questions", params(("id" = QuestionId, Path), GetParams), responses((status = 200, body = Detailed)))]
 pub(super) async fn get(
     app: Data<App>,
     id: Path<QuestionId>,
@@ -137,25 +165,30 @@ pub(super) async fn get(
     }
 }
 
+/// Delete a question's record.
+#[utoipa::path(delete, path = "/api/questions/{id}", tag = "questions", params(("id" = QuestionId, Path)), responses((status = 204, description = "gone")))]
 pub(super) async fn delete(app: Data<App>, id: Path<QuestionId>) -> Result<HttpResponse, ApiError> {
     app.store.delete_question(*id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
     conversation_id: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct QuestionList {
     questions: Vec<QuestionRecord>,
     next_cursor: Option<String>,
     total: u64,
 }
 
+/// List questions, newest first.
+#[utoipa::path(get, path = "/api/questions", tag = "questions", params(ListParams), responses((status = 200, body = QuestionList)))]
 pub(super) async fn list(app: Data<App>, params: Query<ListParams>) -> Result<Json<QuestionList>, ApiError> {
     let page: Page<QuestionId> = page(params.limit, params.cursor.as_deref())?;
     let filter = QuestionFilter { conversation_id: params.into_inner().conversation_id.filter(|id| !id.is_empty()) };
@@ -165,6 +198,7 @@ pub(super) async fn list(app: Data<App>, params: Query<ListParams>) -> Result<Js
 }
 
 /// Replays what happened to a question and follows what happens. `Last-Event-ID` leaves out what was seen.
+#[utoipa::path(get, path = "/api/questions/{id}/events", tag = "questions", params(("id" = QuestionId, Path), ("Last-Event-ID" = Option<String>, Header)), responses((status = 200, body = String, content_type = "text/event-stream")))]
 pub(super) async fn events(
     app: Data<App>,
     request: HttpRequest,

@@ -2,6 +2,7 @@
 
 use actix_web::web::{Data, Json, Query};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
 use crate::answer::{self, Find, Found, SearchMode};
@@ -13,7 +14,8 @@ use crate::search::analyzer::{self, TokenKind};
 /// The longest text that is taken apart, in characters.
 const MAX_TEXT_CHARS: usize = 2_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct SearchParams {
     #[serde(default)]
     q: String,
@@ -25,6 +27,8 @@ pub(super) struct SearchParams {
     mode: Option<SearchMode>,
 }
 
+/// Find the documents that fit a query, each with its best passage.
+#[utoipa::path(get, path = "/api/search", tag = "search", params(SearchParams), responses((status = 200, body = Found)))]
 pub(super) async fn search(app: Data<App>, params: Query<SearchParams>) -> Result<Json<Found>, ApiError> {
     let params = params.into_inner();
     let collection = params.collection.filter(|name| !name.is_empty());
@@ -40,19 +44,20 @@ pub(super) fn bad_filter(error: NotAFilter) -> Problem {
     Problem::parameter("filter", format!("filter cannot be understood: {error}"))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AnalyzeParams {
     #[serde(default)]
     text: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Analyzed {
     tokens: Vec<ShownToken>,
 }
 
 /// A term of the index. Offsets count Unicode scalar values of the text.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ShownToken {
     text: String,
     kind: &'static str,
@@ -60,6 +65,8 @@ struct ShownToken {
     end: usize,
 }
 
+/// Show what a text is to the index.
+#[utoipa::path(get, path = "/api/search/analyze", tag = "search", params(AnalyzeParams), responses((status = 200, body = Analyzed)))]
 pub(super) async fn analyze(params: Query<AnalyzeParams>) -> Result<Json<Analyzed>, ApiError> {
     let text = params.into_inner().text;
     if text.is_empty() {

@@ -5,6 +5,7 @@ use actix_web::web::{Bytes, Data, Json};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use crate::app::App;
@@ -15,16 +16,20 @@ use crate::ingest::verify::{self, Report};
 /// Piece of a backup that is sent at once, in bytes.
 const PIECE: u64 = 1 << 20;
 
-#[derive(Default, Deserialize, Serialize)]
+#[derive(Default, Deserialize, Serialize, ToSchema)]
 pub(super) struct VerifyBody {
     #[serde(default)]
     repair: bool,
 }
 
+/// Check store and index, and mend them on request.
+#[utoipa::path(post, path = "/api/verify", tag = "operations", request_body = VerifyBody, responses((status = 200, body = Report)))]
 pub(super) async fn verify(app: Data<App>, body: Json<VerifyBody>) -> Result<Json<Report>, ApiError> {
     Ok(Json(if body.repair { verify::repair(&app).await? } else { verify::verify(&app).await? }))
 }
 
+/// Build the index anew, while the old one serves.
+#[utoipa::path(post, path = "/api/reindex", tag = "operations", responses((status = 200, body = Object, example = json!({"status": "ok", "applied": 12}))))]
 pub(super) async fn reindex(app: Data<App>) -> Result<Json<serde_json::Value>, ApiError> {
     ingest::reindex(&app).await?;
     let applied = app.search.applied().await.map_err(Problem::from)?;
@@ -32,6 +37,7 @@ pub(super) async fn reindex(app: Data<App>) -> Result<Json<serde_json::Value>, A
 }
 
 /// A consistent copy of the whole store. It is made in the data folder first, under a name that goes at once.
+#[utoipa::path(post, path = "/api/backup", tag = "operations", responses((status = 200, body = Vec<u8>, content_type = "application/vnd.sqlite3")))]
 pub(super) async fn backup(app: Data<App>) -> Result<HttpResponse, ApiError> {
     let folder = tempfile::Builder::new().prefix("backup-").tempdir_in(&app.config.data_dir).map_err(unwritable)?;
     let path = folder.path().join("copy.sqlite");

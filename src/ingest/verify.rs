@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use super::index::{caught_up, indexed};
 use super::settle;
@@ -18,7 +19,8 @@ use crate::store::{AuditedDocument, StoreError};
 const PAGE: u32 = 1_000;
 
 /// What a check found.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = VerifyReport)]
 pub struct Report {
     /// Whether nothing is wrong.
     pub ok: bool,
@@ -39,7 +41,7 @@ pub struct Report {
 }
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// What kind of thing.
     pub kind: Kind,
@@ -50,8 +52,9 @@ pub struct Finding {
 }
 
 /// What can be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = FindingKind)]
 pub enum Kind {
     /// The database's own check of its file.
     Database,

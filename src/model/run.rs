@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::filter::Filter;
-use super::{Analysis, DocumentId, Usage};
+use super::{Analysis, AnalysisStatus, DocumentId, Usage};
 use crate::error::Problem;
 
 /// What an answer was made with; the same settings over the same documents can be run again.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunSettings {
     /// Documents to analyse.
     pub top_k: usize,
     /// Only documents that it admits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub filter: Option<Filter>,
     /// Time for the whole question, in milliseconds.
     pub deadline_ms: u64,
@@ -35,7 +37,7 @@ pub struct RunSettings {
 }
 
 /// One version of one prompt: its fixed instructions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Prompt {
     /// What it asks for.
     pub purpose: String,
@@ -55,7 +57,7 @@ pub struct KeptAnalysis {
 }
 
 /// What an answer was made of, word for word; too large for lists.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuestionDetail {
     /// The instructions that were used.
     #[serde(default)]
@@ -71,7 +73,7 @@ pub struct QuestionDetail {
 }
 
 /// What the model said about one document.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AnalysisReplies {
     /// The document.
     pub document_id: DocumentId,
@@ -80,7 +82,7 @@ pub struct AnalysisReplies {
 }
 
 /// What the model was given to write the answer from, and what it wrote.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SynthesisReply {
     /// The sources and the question, as they were sent.
     pub prompt: String,
@@ -89,7 +91,7 @@ pub struct SynthesisReply {
 }
 
 /// What a reader thought of an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Feedback {
     /// The verdict.
     pub rating: Rating,
@@ -101,7 +103,7 @@ pub struct Feedback {
 }
 
 /// A reader's verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Rating {
     /// It helped.
@@ -111,14 +113,14 @@ pub enum Rating {
 }
 
 /// What a document says, whatever the question.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StandingAnalysis {
     /// The document.
     pub document_id: DocumentId,
     /// Its title; none where there is no such document.
     pub title: Option<String>,
     /// `ok`, `failed` or `timed_out`.
-    pub status: super::AnalysisStatus,
+    pub status: AnalysisStatus,
     /// What the document is about and says.
     pub summary: String,
     /// What one should know of it.

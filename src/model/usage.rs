@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 /// Tokens and money. Costs are what the upstream bills, by the price table.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     /// Tokens sent.
     pub prompt_tokens: u64,
@@ -30,7 +31,7 @@ pub struct Usage {
 }
 
 /// One model's part of a [`Usage`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ModelUsage {
     /// Tokens sent.
     pub prompt_tokens: u64,

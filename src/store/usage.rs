@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::StoreError;
 use crate::model::CallRecord;
 
 /// Calls, tokens and cost of one model on one day (UTC).
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, ToSchema)]
 pub struct DailyUsage {
     /// `YYYY-MM-DD`.
     pub day: String,

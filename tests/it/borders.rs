@@ -44,6 +44,8 @@ fn libraries_stay_in_their_rooms() {
     check(" ::tantivy::", &["search/tantivy"]);
     // The commands are clients of a dokkai server, not of the upstream.
     check("reqwest", &["llm/", "cli/client.rs"]);
+    // The protocol's own types; served in http, passed on by a command.
+    check("rmcp", &["http/mcp", "cli/mcp.rs", "cli/client.rs"]);
     check("std::env::var(", &["config/"]);
     check("StatusCode", &["http/"]);
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::TestApp;
 use crate::support::app::Reply;
 use crate::support::fake_llm::{Answer, FakeLlm};
+use crate::support::models;
 
 const QUESTION: &str = "Within how many days can goods be returned?";
 
@@ -148,4 +149,67 @@ async fn requests_that_make_no_sense_are_refused_before_the_stream() {
     check(asked(&json!("x"), &json!({"model": "gpt-4.1"})), "invalid_parameter", json!("model")).await;
     check(asked(&json!("x"), &json!({"model": "dokkai/nowhere"})), "invalid_parameter", json!("model")).await;
     check(json!({"model": "dokkai"}), "invalid_request", Value::Null).await;
+}
+
+#[tokio::test]
+async fn texts_become_vectors_where_there_is_a_model() {
+    let llm = FakeLlm::start().await;
+    let app = shop(&["--llm-base-url", &llm.url(), "--embedding-model", "e5"]).await;
+    let reply = app.post("/v1/embeddings", &json!({"input": ["tea", "coffee"], "model": "e5"})).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let reply = reply.json();
+    let places: Vec<&Value> = reply["data"].as_array().unwrap().iter().map(|one| &one["index"]).collect();
+    assert_eq!((&reply["object"], &reply["model"], places), (&json!("list"), &json!("e5"), vec![&json!(0), &json!(1)]));
+    assert!(reply["usage"]["prompt_tokens"].as_u64().unwrap() > 0, "{reply}");
+    let numbers: Vec<f64> = serde_json::from_value(reply["data"][0]["embedding"].clone()).unwrap();
+    // The OpenAI package asks for bytes.
+    let written = json!({"input": "tea", "encoding_format": "base64"});
+    let written = app.post("/v1/embeddings", &written).await.json()["data"][0]["embedding"].clone();
+    let bytes = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, written.as_str().unwrap()).unwrap();
+    assert_eq!(bytes.len(), numbers.len() * 4);
+    assert_eq!(f64::from(f32::from_le_bytes(bytes[..4].try_into().unwrap())), numbers[0]);
+
+    let check = async |app: &TestApp, body: Value, code: &str| {
+        let reply = app.post("/v1/embeddings", &body).await;
+        assert_eq!((reply.status.as_u16(), reply.code().as_str()), (400, code), "{body}");
+    };
+    check(&app, json!({"input": "tea", "model": "other"}), "invalid_parameter").await;
+    check(&app, json!({"input": []}), "invalid_parameter").await;
+    check(&app, json!({"input": [" "]}), "invalid_parameter").await;
+    check(&app, json!({"input": [[1, 2]]}), "invalid_request").await;
+    check(&shop(&[]).await, json!({"input": "tea"}), "no_embedding_model").await;
+}
+
+/// The store fails under a running question: inside the stream the error object, then its end.
+#[tokio::test]
+async fn a_failure_inside_a_stream_is_an_error_object() {
+    let app = shop(&[]).await;
+    app.break_passages().await;
+    let streamed = chunks(&app.post("/v1/chat/completions", &asked(&json!(QUESTION), &json!({"stream": true}))).await);
+    let error = &streamed.last().unwrap()["error"];
+    assert_eq!((&error["code"], &error["type"]), (&json!("store_unavailable"), &json!("server_error")), "{streamed:?}");
+    assert!(!streamed.iter().any(|chunk| chunk["choices"][0]["finish_reason"] == "stop"), "{streamed:?}");
+    let whole = app.post("/v1/chat/completions", &asked(&json!(QUESTION), &json!({}))).await;
+    assert_eq!((whole.status.as_u16(), whole.code().as_str()), (503, "store_unavailable"));
+}
+
+/// Frontends count the sources that they are given.
+#[tokio::test]
+async fn marks_are_numbered_in_the_order_of_their_use() {
+    let llm = FakeLlm::start().await;
+    let quotes = ["Goods can be returned within 30 days.", "The customer pays for the parcel."];
+    llm.when().model(models::ANALYSIS).always(models::analysis(0.9, &quotes));
+    llm.when().model(models::SYNTHESIS).always(Answer::tokens(&["The customer pays [2", "]. 30 days [1][2]."]));
+    let app = shop(&["--llm-base-url", &llm.url()]).await;
+    let streamed = chunks(&app.post("/v1/chat/completions", &asked(&json!(QUESTION), &json!({"stream": true}))).await);
+    let text = content(&streamed);
+    assert!(text.starts_with("The customer pays [1]. 30 days [2] [1].\n\n**Sources**\n\n- 1: [Returns]("), "{text}");
+    let annotated = streamed.iter().find_map(|chunk| chunk["choices"][0]["delta"]["annotations"].as_array()).unwrap();
+    let places: Vec<&str> = annotated
+        .iter()
+        .map(|one| one["url_citation"]["url"].as_str().unwrap().rsplit("at=").next().unwrap())
+        .collect();
+    assert_eq!(places, ["38-71", "0-37", "38-71"]);
+    let whole = app.post("/v1/chat/completions", &asked(&json!(QUESTION), &json!({}))).await.json();
+    assert_eq!(whole["choices"][0]["message"]["content"], json!(text));
 }

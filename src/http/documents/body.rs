@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::super::error::too_large;
 use crate::config::Config;
@@ -173,14 +174,53 @@ enum JsonBody {
     One(serde_json::Value),
 }
 
-#[derive(Deserialize)]
-struct JsonDocument {
+/// A document that is a text.
+#[derive(Deserialize, ToSchema)]
+pub(in crate::http) struct TextBody {
+    /// Shown in lists; found in the text where it is left out.
     title: Option<String>,
+    /// What it says.
     text: String,
+    /// The named set that it belongs to; `default` where it is left out.
     collection: Option<String>,
+    /// The client's own fields.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     metadata: Option<Metadata>,
+    /// Where it came from: a file's path or an address.
     source: Option<String>,
+}
+
+/// One text, or many.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes what is read one by one, so that a bad text does not spoil the others")]
+pub(in crate::http) enum TextsBody {
+    /// One.
+    One(TextBody),
+    /// Many.
+    Many {
+        /// In any order; the reply keeps it.
+        documents: Vec<TextBody>,
+    },
+}
+
+/// Files, and what is said of them.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a form, which is read part by part")]
+pub(in crate::http) struct UploadForm {
+    /// The files; the part may come many times.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    file: Vec<Vec<u8>>,
+    /// Only where there is one file.
+    title: Option<String>,
+    /// The named set that they belong to; `default` where it is left out.
+    collection: Option<String>,
+    /// The client's own fields.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Metadata>,
+    /// Where they came from: once for all, or once for each in their order.
+    source: Option<Vec<String>>,
 }
 
 async fn json(config: &Config, mut payload: Payload) -> Result<Vec<Received>, Problem> {
@@ -206,7 +246,7 @@ async fn json(config: &Config, mut payload: Payload) -> Result<Vec<Received>, Pr
 
 fn json_document(limit: usize, document: serde_json::Value) -> Received {
     let title = document.get("title").and_then(|title| title.as_str()).unwrap_or_default().to_owned();
-    let document: JsonDocument = match serde_json::from_value(document) {
+    let document: TextBody = match serde_json::from_value(document) {
         Ok(document) => document,
         Err(error) => {
             let problem = Problem::new(

@@ -7,23 +7,26 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName};
 use actix_web::web::{Bytes, Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::super::error::ApiError;
 use crate::app::App;
-use crate::feed::Happened;
+use crate::feed::{DocumentEvent, Happened};
 
 /// Between comments on a silent stream, so that no proxy closes it.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in crate::http) struct EventsParams {
     collection: Option<String>,
 }
 
 /// Streams what happens from now on, or since the event that `Last-Event-ID` names. An event `missed` says that some
 /// are no longer known, and that the list of documents tells more.
+#[utoipa::path(get, path = "/api/documents/events", tag = "documents", params(EventsParams, ("Last-Event-ID" = Option<String>, Header)), responses((status = 200, description = "each event's data", body = DocumentEvent, content_type = "text/event-stream")))]
 pub(in crate::http) async fn events(
     app: Data<App>,
     request: HttpRequest,

@@ -1,6 +1,7 @@
 //! What a chat frontend sends, as far as it matters here: everything else is ignored.
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::answer::Turn;
 use crate::error::Problem;
@@ -12,7 +13,7 @@ pub(super) const MODEL: &str = "dokkai";
 /// After a model's name: frontends' own events are wanted.
 const EVENTS: &str = ":events";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(in crate::http) struct ChatBody {
     pub(super) model: String,
     pub(super) messages: Vec<ChatMessage>,
@@ -24,19 +25,19 @@ pub(in crate::http) struct ChatBody {
     pub(super) reasoning_effort: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct StreamOptions {
     #[serde(default)]
     pub(super) include_usage: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct ChatMessage {
     pub(super) role: String,
     content: Option<Content>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 enum Content {
     Text(String),
@@ -44,7 +45,7 @@ enum Content {
 }
 
 /// Text; pictures and other parts have none and count for nothing.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct Part {
     text: Option<String>,
 }

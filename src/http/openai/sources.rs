@@ -7,26 +7,102 @@ use serde_json::{Value, json};
 
 use crate::model::Citation;
 
-/// Keeps neighbouring marks apart: `[1][2]` would be one link, named 1, to 2.
-pub(super) fn apart(text: &str) -> String {
-    text.replace("][", "] [")
-}
-
-/// [`apart`] for a text that comes in pieces.
+/// The marks of an answer as chat frontends need them, whatever the pieces it comes in. They are numbered
+/// in the order of their first use, since frontends count the sources that they are given; and neighbours are kept apart,
+/// since `[1][2]` would be one link, named 1, to 2. Code is left alone.
 #[derive(Default)]
-pub(super) struct Apart {
+pub(super) struct Marks {
+    /// The record's number of each, in the order of their first use.
+    used: Vec<u32>,
+    /// What may be the beginning of a mark.
+    held: String,
+    /// Whether the last character closed a bracket.
     closed: bool,
+    /// The length of the run of backticks that opened the present code, 0 outside code.
+    code: usize,
+    /// The length of the present run of backticks.
+    ticks: usize,
 }
 
-impl Apart {
+impl Marks {
     /// The next piece.
     pub(super) fn next(&mut self, piece: &str) -> String {
-        let space = if self.closed && piece.starts_with('[') { " " } else { "" };
-        if !piece.is_empty() {
-            self.closed = piece.ends_with(']');
+        let mut shown = String::new();
+        let text = std::mem::take(&mut self.held) + piece;
+        let mut rest = text.as_str();
+        while let Some(char) = rest.chars().next() {
+            if self.code == 0 && rest.strip_prefix('[').is_some_and(is_number) {
+                self.held = rest.to_owned();
+                break;
+            }
+            self.follow_code(char);
+            let after = if let Some((marker, after)) = mark(rest).filter(|_| self.code == 0) {
+                if self.closed {
+                    shown.push(' ');
+                }
+                // Writing to a string cannot fail.
+                let _ = write!(shown, "[{}]", self.number(marker));
+                self.closed = true;
+                after
+            } else {
+                if self.closed && char == '[' && self.code == 0 {
+                    shown.push(' ');
+                }
+                shown.push(char);
+                self.closed = char == ']';
+                &rest[char.len_utf8()..]
+            };
+            rest = after;
         }
-        format!("{space}{}", apart(piece))
+        shown
     }
+
+    /// What was held back at the end of the answer.
+    pub(super) fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+
+    /// The citations under the numbers that are shown, in their order.
+    pub(super) fn citations(&self, citations: &[Citation]) -> Vec<Citation> {
+        let of = |(marker, shown): (&u32, u32)| {
+            let citation = citations.iter().find(|citation| citation.marker == *marker)?;
+            Some(Citation { marker: shown, ..citation.clone() })
+        };
+        self.used.iter().zip(1..).filter_map(of).collect()
+    }
+
+    fn number(&mut self, marker: u32) -> usize {
+        let known = self.used.iter().position(|used| *used == marker);
+        known.unwrap_or_else(|| {
+            self.used.push(marker);
+            self.used.len() - 1
+        }) + 1
+    }
+
+    /// A run of backticks opens code, one of the same length closes it.
+    fn follow_code(&mut self, char: char) {
+        if char == '`' {
+            self.ticks += 1;
+        } else if self.ticks > 0 {
+            if self.code == 0 {
+                self.code = self.ticks;
+            } else if self.code == self.ticks {
+                self.code = 0;
+            }
+            self.ticks = 0;
+        }
+    }
+}
+
+/// The number of the mark that a text begins with, and what follows it.
+fn mark(text: &str) -> Option<(u32, &str)> {
+    let (number, after) = text.strip_prefix('[')?.split_once(']')?;
+    is_number(number).then(|| number.parse().ok())?.map(|number| (number, after))
+}
+
+/// Whether a text is a number, or the beginning of one.
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The document at the quote, on the page.
@@ -91,15 +167,27 @@ fn plain(title: &str) -> String {
 mod tests {
     use super::*;
 
+    fn citation(marker: u32) -> Citation {
+        let document_id = crate::model::DocumentId(uuid::Uuid::nil());
+        let passage_id = crate::model::PassageId { document_id, ordinal: marker };
+        let (title, quote) = (String::new(), String::new());
+        Citation { marker, document_id, title, passage_id, quote, start: 0, end: 0, page: None, verified: true }
+    }
+
     #[test]
-    fn neighbouring_marks_are_parted_wherever_the_stream_is_cut() {
-        let text = "a [1][2] b[3]";
-        let expected = "a [1] [2] b[3]";
-        assert_eq!(apart(text), expected);
+    fn marks_are_numbered_by_first_use_and_kept_apart_in_whatever_pieces_they_come() {
+        let text = "a [4][7] b[4] `c[7][0]` d [x] [2] e [7";
+        let expected = "a [1] [2] b[1] `c[7][0]` d [x] [3] e [7";
+        let shown = |pieces: &[&str]| {
+            let mut marks = Marks::default();
+            let text = pieces.iter().map(|piece| marks.next(piece)).collect::<String>() + &marks.finish();
+            let cited = marks.citations(&[2, 4, 7, 9].map(citation));
+            (text, cited.iter().map(|one| (one.marker, one.passage_id.ordinal)).collect::<Vec<_>>())
+        };
+        let numbered = vec![(1, 4), (2, 7), (3, 2)];
         for cut in 0..=text.len() {
-            let mut pieces = Apart::default();
             let (first, second) = text.split_at(cut);
-            assert_eq!(pieces.next(first) + &pieces.next("") + &pieces.next(second), expected, "cut at {cut}");
+            assert_eq!(shown(&[first, "", second]), (expected.to_owned(), numbered.clone()), "cut at {cut}");
         }
     }
 

@@ -10,8 +10,9 @@ use actix_web::web::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::{Envelope, counts, failure, reasoning, sources};
+use super::{Envelope, counts, reasoning, sources};
 use crate::http::error;
+use crate::http::events::failure;
 use crate::live::Seen;
 use crate::model::{Citation, Event, QuestionRecord, Usage};
 
@@ -46,7 +47,7 @@ pub(super) fn answer(
     events: Pin<Box<impl Stream<Item = (Seen, Event)> + 'static>>,
 ) -> HttpResponse {
     let mut chunks =
-        Chunks { envelope, options, content: String::new(), apart: sources::Apart::default(), progress: (0, 0) };
+        Chunks { envelope, options, content: String::new(), marks: sources::Marks::default(), progress: (0, 0) };
     let mut silence = tokio::time::interval_at(tokio::time::Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     respond(async_stream::stream! {
         let mut events = events;
@@ -82,7 +83,7 @@ struct Chunks {
     envelope: Envelope,
     options: Options,
     content: String,
-    apart: sources::Apart,
+    marks: sources::Marks,
     /// Documents analysed, and how many there are.
     progress: (usize, usize),
 }
@@ -105,7 +106,7 @@ impl Chunks {
                 parts
             }
             Event::Delta(text) => {
-                let text = self.apart.next(&text);
+                let text = self.marks.next(&text);
                 self.content.push_str(&text);
                 vec![self.envelope.chunk(&json!({"content": text}), None)]
             }
@@ -118,13 +119,19 @@ impl Chunks {
         if let Some(problem) = failure(record) {
             return vec![line(&error::body(&problem))];
         }
-        let list = sources::list(&self.options.page, &record.citations, &record.question);
+        let rest = self.marks.finish();
+        self.content.push_str(&rest);
+        let citations = self.marks.citations(&record.citations);
+        let list = sources::list(&self.options.page, &citations, &record.question);
         let mut parts = self.status("done", true);
+        if !rest.is_empty() {
+            parts.push(self.envelope.chunk(&json!({"content": rest}), None));
+        }
         if self.options.events {
-            parts.extend(record.citations.iter().map(|citation| self.source(citation)));
+            parts.extend(citations.iter().map(|citation| self.source(citation)));
         }
         if !list.is_empty() {
-            let annotations = sources::annotations(&self.options.page, &self.content, &record.citations);
+            let annotations = sources::annotations(&self.options.page, &self.content, &citations);
             parts.push(self.envelope.chunk(&json!({"content": list, "annotations": annotations}), None));
         }
         parts.push(self.envelope.chunk(&json!({}), Some("stop")));

@@ -95,6 +95,13 @@ impl TestApp {
         self.key = Some(key.to_owned());
     }
 
+    /// Takes the passages from under the running server.
+    pub(crate) async fn break_passages(&self) {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.folder.path().join("dokkai.sqlite"));
+        let mut database = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        sqlx::query("ALTER TABLE passages RENAME TO lost_passages").execute(&mut database).await.unwrap();
+    }
+
     /// Where the server keeps its data.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
