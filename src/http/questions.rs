@@ -11,11 +11,14 @@ use super::events::{self, finished, seen, wants_events};
 use super::search::bad_filter;
 use crate::answer::{self, Ask, Replay};
 use crate::app::App;
-use crate::error::Problem;
+use crate::error::{Problem, check_length};
 use crate::live::EventLog;
 use crate::model::filter::Filter;
 use crate::model::{Feedback, QuestionDetail, QuestionId, QuestionRecord, Rating};
 use crate::store::{Page, QuestionFilter};
+
+/// The longest text that a list is searched for, in characters.
+const MAX_WORDS_CHARS: usize = 200;
 
 #[derive(Deserialize)]
 pub(super) struct AskBody {
@@ -145,6 +148,8 @@ pub(super) async fn delete(app: Data<App>, id: Path<QuestionId>) -> Result<HttpR
 #[derive(Deserialize)]
 pub(super) struct ListParams {
     conversation_id: Option<String>,
+    /// Words of questions.
+    q: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -158,7 +163,9 @@ pub(super) struct QuestionList {
 
 pub(super) async fn list(app: Data<App>, params: Query<ListParams>) -> Result<Json<QuestionList>, ApiError> {
     let page: Page<QuestionId> = page(params.limit, params.cursor.as_deref())?;
-    let filter = QuestionFilter { conversation_id: params.into_inner().conversation_id.filter(|id| !id.is_empty()) };
+    let ListParams { conversation_id, q, .. } = params.into_inner();
+    let conversation_id = conversation_id.filter(|id| !id.is_empty());
+    let filter = QuestionFilter { conversation_id, words: words(q.as_deref())? };
     let listed = app.store.questions(filter, page).await?;
     let next_cursor = next_cursor(page, listed.items.iter().map(|record| record.id));
     Ok(Json(QuestionList { questions: listed.items, next_cursor, total: listed.total }))
@@ -191,6 +198,13 @@ pub(super) fn page<Id: std::str::FromStr>(limit: Option<u32>, cursor: Option<&st
     let before =
         before.map_err(|_| Problem::parameter("cursor", "cursor must be the next_cursor of an earlier reply"))?;
     Ok(Page { limit, before })
+}
+
+/// The words that a list is searched for.
+pub(super) fn words(q: Option<&str>) -> Result<Vec<String>, ApiError> {
+    let q = q.unwrap_or_default();
+    check_length("q", q, MAX_WORDS_CHARS)?;
+    Ok(q.split_whitespace().map(str::to_owned).collect())
 }
 
 /// Where the list goes on, unless it has ended.
