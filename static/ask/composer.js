@@ -1,8 +1,9 @@
 // The form that a question is written in.
 
-import { collections } from "./collections.js";
-import { append, h } from "./dom.js";
-import { t } from "./i18n.js";
+import { collections } from "../core/collections.js";
+import { append, h } from "../core/dom.js";
+import { t } from "../core/i18n.js";
+import { icon } from "../core/icons.js";
 
 /** The form. `onask({question, collection})` is called with a question that is not empty. */
 export function composer(onask, { compact = false, collection = null } = {}) {
@@ -12,11 +13,11 @@ export function composer(onask, { compact = false, collection = null } = {}) {
     enterkeyhint: "send", "aria-describedby": "ask-hint ask-said", data: { testid: "ask-box" },
   });
   const choice = h("select", { id: "ask-collection", "aria-label": t("ask.collection"), data: { testid: "ask-collection" } }, h("option", { value: "", text: t("ask.everywhere") }));
-  const chooser = h("span", { class: "chooser", hidden: true }, h("label", { for: "ask-collection", text: t("ask.collection") }), choice);
+  const chooser = h("span", { class: "chooser", hidden: true }, choice);
   const form = h("form", { class: compact ? "composer compact" : "composer", data: { testid: "composer" } },
     h("label", { class: "unseen", for: "ask-box", text: t("ask.label") }), box,
     h("div", { class: "composer-foot" }, chooser, h("span", { class: "hint", id: "ask-hint", text: t("ask.hint") }),
-      h("button", { type: "submit", class: "primary", text: t("ask.send"), data: { testid: "ask-send" } })), said);
+      h("button", { type: "submit", class: "primary", data: { testid: "ask-send" } }, icon("send"), h("span", { text: t("ask.send") }))), said);
 
   const grow = () => {
     box.style.blockSize = "auto";
@@ -45,7 +46,9 @@ export function composer(onask, { compact = false, collection = null } = {}) {
     onask({ question, collection: choice.value || null });
   });
 
+  let known = 0;
   const ready = collections().then(({ names, total }) => {
+    known = total;
     append(choice, names.map((name) => h("option", { value: name, text: name })));
     chooser.hidden = names.length < 2;
     choose(choice, collection);
@@ -55,6 +58,10 @@ export function composer(onask, { compact = false, collection = null } = {}) {
     element: form,
     /** Resolves to the number of documents that can be asked. */
     ready,
+    /** That number, as far as it is known already. */
+    get known() {
+      return known;
+    },
     /** Puts a question back, to be changed or sent again. */
     write(question, asked) {
       box.value = question;

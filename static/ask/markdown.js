@@ -1,7 +1,7 @@
 // A safe renderer of the Markdown that models write. It builds nodes from text, so nothing in an answer can become
 // markup; links stay text unless they are http(s). `[n]` marks are handed to the caller.
 
-import { h } from "./dom.js";
+import { h } from "../core/dom.js";
 
 const deepest = 12;
 
@@ -37,7 +37,7 @@ export class MarkdownView {
   }
 }
 
-/** Gives top-level headings levels without gaps below the page's own two, whatever the model began with. */
+/** Gives top-level headings levels without gaps below the page's own three, whatever the model began with. */
 function withLevels(blocks) {
   const open = [];
   for (const block of blocks) {
@@ -45,7 +45,7 @@ function withLevels(blocks) {
     const depth = heading.exec(block.lines[0])[1].length;
     while (open.length && open.at(-1) >= depth) open.pop();
     open.push(depth);
-    block.level = Math.min(open.length + 2, 6);
+    block.level = Math.min(open.length + 3, 6);
   }
   return blocks;
 }

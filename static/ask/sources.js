@@ -1,21 +1,25 @@
 // The list of documents that a question reads: each entry fills in as its analysis arrives. Entries keep their
 // height while they do, so that nothing below them moves.
 
-import { explain } from "./api.js";
-import { append, fill, h } from "./dom.js";
-import { duration } from "./format.js";
-import { t } from "./i18n.js";
+import { explain } from "../core/api.js";
+import { append, fill, h } from "../core/dom.js";
+import { duration } from "../core/format.js";
+import { t } from "../core/i18n.js";
+
+/** Entries that room is kept for before it is known how many documents are read. */
+const usual = 5;
 
 /** Makes the list. `linkTo(documentId, start, end)` gives the address that opens a document at a quote. */
 export class Sources {
   #entries = new Map();
-  #list = h("ol", { class: "sources", data: { testid: "sources" } });
+  #list;
   #linkTo;
 
-  constructor(linkTo) {
+  constructor(linkTo, id) {
     this.#linkTo = linkTo;
-    this.title = h("h2", { id: "sources-title", text: t("source.title") });
-    this.element = h("section", { class: "sources-part", "aria-labelledby": "sources-title", hidden: true }, this.title, this.#list);
+    this.#list = h("ol", { class: "sources", data: { testid: "sources" } });
+    this.element = h("div", { class: "sources-part", role: "group", "aria-labelledby": `${id}-sources`, hidden: true },
+      h("h3", { id: `${id}-sources`, class: "label", text: t("source.title") }), this.#list);
   }
 
   /** How many documents there are, and how many have an analysis. */
@@ -24,14 +28,42 @@ export class Sources {
     return { n: entries.length, done: entries.filter((entry) => entry.dataset.status !== "reading").length };
   }
 
+  /** Keeps room for the documents that will be found, at most `known`. */
+  expect(known) {
+    const rooms = Array.from({ length: Math.min(known, usual) }, () =>
+      h("li", { class: "room", "aria-hidden": "true" }, h("div", { class: "lead" }, head("\u00a0", "", null), h("span", { class: "gist skeleton" }))));
+    this.#list.append(...rooms);
+    this.element.hidden = rooms.length === 0;
+  }
+
+  /** It is known now what is read: the kept room that nothing took goes. */
+  expected() {
+    for (const room of this.#list.querySelectorAll(".room")) room.remove();
+    this.element.hidden = this.#entries.size === 0;
+  }
+
   /** Shows a document that will be read. */
   add(id, title) {
     if (!id || this.#entries.has(id)) return;
-    const entry = h("li", { data: { testid: "source", status: "reading", document: id } });
-    fill(entry, h("div", { class: "lead" }, head(title || id, t("source.reading"), null), h("span", { class: "gist skeleton", "aria-hidden": "true" })));
+    const entry = h("li", { data: { testid: "source", document: id } });
+    this.#await(entry, title || id);
     this.#entries.set(id, entry);
-    this.#list.append(entry);
+    const room = this.#list.querySelector(".room");
+    if (room) room.replaceWith(entry);
+    else this.#list.append(entry);
     this.element.hidden = false;
+  }
+
+  /** What failed is read again. */
+  restart() {
+    for (const entry of this.#entries.values()) {
+      if (entry.dataset.status === "failed" || entry.dataset.status === "timed_out") this.#await(entry, entry.querySelector(".title").textContent);
+    }
+  }
+
+  #await(entry, title) {
+    entry.dataset.status = "reading";
+    fill(entry, h("div", { class: "lead" }, head(title, t("source.reading"), null), h("span", { class: "gist skeleton", "aria-hidden": "true" })));
   }
 
   /** Shows a document's analysis. */
@@ -51,6 +83,7 @@ export class Sources {
 
   /** The question ended: what still waits was never read. */
   close() {
+    this.expected();
     for (const entry of this.#entries.values()) {
       if (entry.dataset.status !== "reading") continue;
       entry.dataset.status = "timed_out";
@@ -66,10 +99,10 @@ export class Sources {
     if (analysis.status === "irrelevant" && !analysis.summary) nodes.push(h("p", { text: t("source.irrelevant-why") }));
     if (analysis.summary) nodes.push(h("p", { text: analysis.summary }));
     if (analysis.key_points?.length) {
-      nodes.push(h("h3", { text: t("source.points") }), h("ul", {}, analysis.key_points.map((point) => h("li", { text: point }))));
+      nodes.push(h("h4", { text: t("source.points") }), h("ul", {}, analysis.key_points.map((point) => h("li", { text: point }))));
     }
     if (analysis.evidence?.length) {
-      nodes.push(h("h3", { text: t("source.quotes") }), h("ul", { class: "quotes" }, analysis.evidence.map((quote) =>
+      nodes.push(h("h4", { text: t("source.quotes") }), h("ul", { class: "quotes" }, analysis.evidence.map((quote) =>
         h("li", {},
           h("a", { href: this.#linkTo(analysis.document_id, quote.start, quote.end), data: { testid: "evidence" } }, h("q", { text: quote.quote })),
           quote.page ? h("span", { class: "page", text: t("viewer.page", { n: quote.page }) }) : null))));
@@ -99,16 +132,19 @@ function head(title, state, relevance) {
     data: { testid: "relevance", score: known ? score : "" },
   }, fillBar);
   return h("span", { class: "head" },
-    h("span", { class: "title", text: title }),
+    h("span", { class: "title", text: title, title }),
     h("span", { class: "state", text: known && score > 0 ? `${state} ${score}%` : state }),
     meter);
 }
 
-/** The few lines that stand in the list: what the document says, or why it does not. */
+/** The few lines that stand in the list: what the document says, and the first points; or why it says nothing. */
 function gist(analysis) {
-  const line = h("span", { class: "gist", data: { testid: "source-gist" } });
-  if (analysis.status === "failed" || analysis.status === "timed_out") return append(line, why(analysis));
-  return append(line, analysis.summary || analysis.key_points?.[0] || (analysis.status === "irrelevant" ? t("source.irrelevant-why") : ""));
+  const lines = h("span", { class: "gist", data: { testid: "source-gist" } });
+  if (analysis.status === "failed" || analysis.status === "timed_out") return append(lines, why(analysis));
+  const said = analysis.summary || (analysis.status === "irrelevant" ? t("source.irrelevant-why") : "");
+  const points = (analysis.key_points ?? []).filter((point) => point !== said).slice(0, 2);
+  return append(lines, said ? h("span", { class: points.length ? "gist-said" : "gist-said alone", text: said }) : null,
+    points.map((point) => h("span", { class: "gist-point", text: point, data: { testid: "source-point" } })));
 }
 
 const why = (analysis) => (analysis.error ? explain(analysis.error) : t("source.timed-out-why"));

@@ -27,8 +27,9 @@ export const post = (path, body = undefined) =>
     body: body === undefined ? undefined : JSON.stringify(body),
   });
 
-/** DELETE. */
-export const remove = (path) => call(path, { method: "DELETE" });
+/** PATCH with a JSON body, and parse the JSON answer. */
+export const patch = (path, body) =>
+  json(path, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
 /** GET as plain text. */
 export const text = async (path, signal) => (await call(path, { signal })).text();

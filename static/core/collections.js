@@ -1,25 +1,18 @@
-// The names of the collections, as far as the documents show them: the interface has no list of its own.
+// What there is to ask: the collections, and how many documents.
 
 import { get } from "./api.js";
 
-const pagesRead = 10;
+const keptMs = 30_000;
 let known = null;
 let readAt = 0;
 
-/** `{names, total}`: sorted collection names, and how many documents there are. Kept for half a minute. */
+/** `{names, total}`: collection names in order, and how many documents there are. Kept for half a minute. */
 export async function collections() {
-  if (known && Date.now() - readAt < 30_000) return known;
-  const names = new Set();
-  let total = 0;
-  let cursor = null;
-  for (let page = 0; page < pagesRead; page += 1) {
-    const answer = await get("/api/documents", { limit: 50, cursor });
-    total = answer.total ?? Math.max(total, answer.documents.length);
-    for (const document of answer.documents) if (document.collection) names.add(document.collection);
-    cursor = answer.next_cursor;
-    if (!cursor) break;
-  }
-  known = { names: [...names].sort((a, b) => a.localeCompare(b)), total };
+  if (known && Date.now() - readAt < keptMs) return known;
+  // Every collection is a model to chat frontends; no other route lists them.
+  const [models, { total }] = await Promise.all([get("/v1/models"), get("/api/documents", { limit: 1 })]);
+  const names = models.data.filter(({ id }) => id.startsWith("dokkai/")).map(({ id }) => id.slice("dokkai/".length));
+  known = { names, total };
   readAt = Date.now();
   return known;
 }

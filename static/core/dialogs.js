@@ -1,12 +1,7 @@
-// Modal questions to the user: a confirmation, and the API key.
+// Modal questions to the user.
 
 import { h } from "./dom.js";
 import { t } from "./i18n.js";
-
-/** Asks before something that cannot be undone. Resolves to whether the user agreed. */
-export function confirmDelete(title, text) {
-  return ask("confirm", title, [h("p", { text })], t("documents.delete"), "danger", (form) => form !== null).then(Boolean);
-}
 
 /** Asks for an API key. Resolves to `{key, remember}`, or null where the user declined. */
 export function askForKey(wrong, problem) {
@@ -21,22 +16,33 @@ export function askForKey(wrong, problem) {
     key,
     h("div", { class: "check" }, remember, h("label", { for: "key-remember", text: t("key.remember") })),
   ];
-  return ask("key", t("key.title"), body, t("key.save"), "primary", () =>
+  return formDialog("key", t("key.title"), body, t("key.save"), () =>
     key.value.trim() ? { key: key.value.trim(), remember: remember.checked } : null);
 }
 
-function ask(name, title, body, agree, kind, result) {
+/**
+ * A form over the page. Resolves to what `result()` gives when the user agrees, or to null where it was cancelled;
+ * while `result()` gives undefined, the form stays open.
+ */
+export function formDialog(name, title, body, agree, result) {
   return new Promise((resolve) => {
-    const heading = `${name}-title`;
-    const dialog = h("dialog", { class: "ask-dialog", "aria-labelledby": heading, data: { testid: `${name}-dialog` } },
-      h("form", { method: "dialog" },
-        h("h2", { id: heading, text: title }),
-        body,
-        h("div", { class: "buttons" },
-          h("button", { type: "button", class: "plain", text: t("common.cancel"), onclick: () => dialog.close("no"), data: { testid: `${name}-cancel` } }),
-          h("button", { type: "submit", class: kind, value: "yes", text: agree, data: { testid: `${name}-agree` } }))));
+    const heading = `${name}-heading`;
+    let value = null;
+    const form = h("form", {},
+      h("h2", { id: heading, text: title }),
+      body,
+      h("div", { class: "buttons" },
+        h("button", { type: "button", class: "plain", text: t("common.cancel"), onclick: () => dialog.close(), data: { testid: `${name}-cancel` } }),
+        h("button", { type: "submit", class: "primary", text: agree, data: { testid: `${name}-agree` } })));
+    const dialog = h("dialog", { class: "ask-dialog", "aria-labelledby": heading, data: { testid: `${name}-dialog` } }, form);
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const given = await result();
+      if (given === undefined) return;
+      value = given;
+      dialog.close();
+    });
     dialog.addEventListener("close", () => {
-      const value = dialog.returnValue === "yes" ? result(dialog) : null;
       dialog.remove();
       resolve(value);
     });

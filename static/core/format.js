@@ -51,6 +51,15 @@ export function fullDate(iso) {
   return Number.isNaN(date.getTime()) ? "" : dateTime.format(date);
 }
 
+const dayFormat = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeZone: "UTC" });
+const shortDayFormat = new Intl.DateTimeFormat(language, { month: "short", day: "numeric", timeZone: "UTC" });
+
+/** A day, given as `YYYY-MM-DD`. */
+export const day = (iso) => dayFormat.format(new Date(iso));
+
+/** The same without its year. */
+export const shortDay = (iso) => shortDayFormat.format(new Date(iso));
+
 const mediaTypes = new Map([
   ["application/pdf", "PDF"], ["text/plain", "TXT"], ["text/markdown", "Markdown"], ["text/html", "HTML"],
   ["text/csv", "CSV"], ["application/json", "JSON"],

@@ -1,7 +1,7 @@
 // The page's language, by the browser's, and its texts.
 
-import { en } from "./texts-en.js";
-import { ja } from "./texts-ja.js";
+import { en } from "../texts/en.js";
+import { ja } from "../texts/ja.js";
 
 /** `ja` or `en`: the first of the browser's languages that the page speaks. */
 export const language = pick(navigator.languages?.length ? navigator.languages : [navigator.language ?? "en"]);

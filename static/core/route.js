@@ -17,9 +17,10 @@ export function onroute(show, rename) {
   window.addEventListener("hashchange", () => listener(current(), "moved"));
 }
 
-/** Gives the place that is shown another address, as a step that Back undoes. */
-export function take(hash) {
-  history.pushState(null, "", hash);
+/** Gives the place that is shown another address: as a step that Back undoes, or in place of the present one. */
+export function take(hash, step) {
+  if (step) history.pushState(null, "", hash);
+  else history.replaceState(null, "", hash);
   renamed(current().path);
 }
 

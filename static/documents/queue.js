@@ -1,14 +1,14 @@
 // Files on their way to the server. The queue outlives the place that shows it, so that changing places loses nothing.
 
-import { upload } from "./api.js";
-import { forgetCollections } from "./collections.js";
+import { upload } from "../core/api.js";
+import { forgetCollections } from "../core/collections.js";
 
 const atOnce = 3;
 const items = [];
 const listeners = new Set();
 let sending = 0;
 
-/** Every file of this visit: `{file, collection, state, progress, id, error, document}`. */
+/** Every file of this visit: `{file, collection, state, progress, step, id, error}`. */
 export const queued = () => items;
 
 /** Calls `listener(item)` whenever an item changes; returns how to stop that. */
@@ -19,7 +19,7 @@ export function onchange(listener) {
 
 /** Adds files to a collection; a few are sent at a time. */
 export function enqueue(files, collection) {
-  for (const file of files) items.push({ file, collection, state: "waiting", progress: 0, id: null, error: null });
+  for (const file of files) items.push({ file, collection, state: "waiting", progress: 0, step: null, id: null, error: null });
   changed(null);
   pump();
 }
@@ -40,8 +40,9 @@ export function dismiss() {
 /** The server said where a document stands. */
 export function seen(document) {
   for (const item of items) {
-    if (item.id !== document.id || item.state === document.status || item.state === "duplicate") continue;
-    Object.assign(item, { state: document.status, error: document.error });
+    if (item.id !== document.id || item.state === "duplicate") continue;
+    if (item.state === document.status && item.step === document.progress) continue;
+    Object.assign(item, { state: document.status, step: document.progress, error: document.error });
     changed(item);
   }
 }

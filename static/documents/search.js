@@ -1,11 +1,11 @@
 // Search inside the documents, with the found words marked.
 
-import { explain, get } from "./api.js";
-import { announce, fill, h } from "./dom.js";
-import { duration } from "./format.js";
-import { t } from "./i18n.js";
-import { documentLink } from "./route.js";
-import { cutAtHighlights } from "./scalars.js";
+import { explain, get } from "../core/api.js";
+import { announce, fill, h } from "../core/dom.js";
+import { duration } from "../core/format.js";
+import { t } from "../core/i18n.js";
+import { documentLink } from "../core/route.js";
+import { cutAtHighlights } from "../viewer/scalars.js";
 
 const around = 140;
 

@@ -1,10 +1,15 @@
 // A document laid over the page: its facts, its text, and the quote that was asked for, marked and in view.
 
-import { blob, explain, get, text as getText } from "./api.js";
-import { fill, h } from "./dom.js";
-import { bytes, count, fullDate, mediaType, when } from "./format.js";
-import { t } from "./i18n.js";
-import { current, swap, withQuery } from "./route.js";
+import { blob, explain, get, text as getText } from "../core/api.js";
+import { download } from "../core/download.js";
+import { fill, h } from "../core/dom.js";
+import { bytes, count, fullDate, mediaType, when } from "../core/format.js";
+import { t } from "../core/i18n.js";
+import { icon } from "../core/icons.js";
+import { current, swap, withQuery } from "../core/route.js";
+import { edit } from "../documents/edit.js";
+import { warningsNode } from "../documents/row.js";
+import { gist } from "./gist.js";
 import { indexOfScalar } from "./scalars.js";
 
 const chunkLength = 3000;
@@ -65,7 +70,13 @@ async function load(view, place, quote) {
   }
   const said = h("div", { class: "viewer-notes" });
   const body = h("div", { class: "document-text", lang: about.language, tabindex: "0", role: "region", "aria-label": t("viewer.text"), data: { testid: "viewer-text" } });
-  fill(dialog, frame(about.title, [downloadButton(about, said)]), facts(about), said, body);
+  const described = h("div", { class: "viewer-about" });
+  const describe = (document) => {
+    dialog.querySelector("h2").textContent = document.title;
+    fill(described, facts(document), warningsNode(document.warnings ?? []), document.status === "ready" ? gist(document) : null);
+  };
+  fill(dialog, frame(about.title, [editButton(about, describe), downloadButton(about, said)]), said, described, body);
+  describe(about);
   if (about.status === "failed") fill(said, h("p", { class: "note bad" }, explain(about.error)));
   if (about.status !== "ready") {
     if (about.status !== "failed") fill(said, h("p", { class: "note none", text: t("viewer.not-ready") }));
@@ -85,7 +96,20 @@ function frame(title, buttons) {
   return h("div", { class: "viewer-head" },
     h("h2", { id: "viewer-title", text: title, tabindex: "-1" }),
     h("div", { class: "buttons" }, buttons,
-      h("button", { type: "button", class: "plain", text: t("viewer.close"), onclick: () => open?.dialog.close(), data: { testid: "viewer-close" } })));
+      h("button", {
+        type: "button", class: "plain bare", "aria-label": t("viewer.close"), title: t("viewer.close"), onclick: () => open?.dialog.close(), data: { testid: "viewer-close" },
+      }, icon("close"))));
+}
+
+function editButton(about, describe) {
+  let document = about;
+  return h("button", {
+    type: "button", class: "plain bare", "aria-label": t("edit.title"), title: t("edit.title"), data: { testid: "viewer-edit" },
+    onclick: async () => {
+      document = (await edit(document)) ?? document;
+      describe(document);
+    },
+  }, icon("edit"));
 }
 
 function facts(about) {
@@ -106,18 +130,16 @@ function facts(about) {
 /** The original needs the key in a header, which a plain link cannot send. */
 function downloadButton(about, said) {
   return h("button", {
-    type: "button", class: "plain", text: t("viewer.original"), data: { testid: "viewer-original" },
+    type: "button", class: "plain bare", "aria-label": t("viewer.original"), title: t("viewer.original"), data: { testid: "viewer-original" },
     onclick: async () => {
       try {
-        const address = URL.createObjectURL(await blob(`/api/documents/${encodeURIComponent(about.id)}/original`));
         const name = (about.source ?? about.title).split(/[\\/]/).pop() || about.title;
-        h("a", { href: address, download: name }).click();
-        setTimeout(() => URL.revokeObjectURL(address), 60_000);
+        download(await blob(`/api/documents/${encodeURIComponent(about.id)}/original`), name);
       } catch (error) {
         fill(said, h("p", { class: "note bad", role: "alert" }, explain(error)));
       }
     },
-  });
+  }, icon("download"));
 }
 
 /** Where to mark, in UTF-16 units; the text may have been replaced since the quote was taken from it. */
