@@ -5,7 +5,7 @@ import { append, fill, h } from "../core/dom.js";
 import { cost, duration, fullDate, when } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { isLeaving, removeLater } from "../core/removal.js";
+import { isLeaving, onreturn, removeLater } from "../core/removal.js";
 
 const pageSize = 20;
 /** While words are typed, the list follows after so long. */
@@ -39,22 +39,20 @@ export function questions(heading, signal) {
   }
 
   function drawFoot(q, cursor) {
-    const shown = [...list.children].some((node) => !node.hidden);
-    fill(foot, shown || cursor ? null : nothing(q),
+    fill(foot, list.childElementCount > 0 || cursor ? null : nothing(q),
       cursor ? h("button", { type: "button", text: t("documents.more"), onclick: () => load(cursor), data: { testid: "more" } }) : null);
   }
 
   function remove(record, node) {
-    const shown = [...list.children].filter((other) => !other.hidden);
-    const next = shown[shown.indexOf(node) + 1] ?? shown[shown.indexOf(node) - 1];
-    node.hidden = true;
+    const next = node.nextElementSibling ?? node.previousElementSibling;
+    removeLater(pathOf(record.id), record.question);
+    node.remove();
     (next?.querySelector("a") ?? heading).focus();
     if (!next) fill(foot, nothing(box.value));
-    removeLater(pathOf(record.id), record.question, () => {
-      node.hidden = false;
-      foot.querySelector("[data-testid=no-questions]")?.remove();
-    });
   }
+
+  const stop = onreturn(() => load(null));
+  signal.addEventListener("abort", stop);
 
   box.addEventListener("input", () => {
     clearTimeout(timer);

@@ -5,6 +5,7 @@ import { append, fill, h } from "../core/dom.js";
 import { when } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
+import { isLeaving } from "../core/removal.js";
 import { take } from "../core/route.js";
 import { composer } from "./composer.js";
 import { conversationAsMarkdown, save } from "./export.js";
@@ -47,7 +48,8 @@ class Conversation {
       this.#composer.first.focus({ preventScroll: true });
     }
     Promise.all([this.#composer.ready, get("/api/questions", { limit: 5 }, this.#leaving.signal)]).then(([total, { questions }]) => {
-      fill(below, total === 0 ? emptyLibrary() : null, questions.length ? recent(questions) : null);
+      const kept = questions.filter((record) => !isLeaving(`/api/questions/${encodeURIComponent(record.id)}`));
+      fill(below, total === 0 ? emptyLibrary() : null, kept.length ? recent(kept) : null);
     }).catch((error) => error.name === "AbortError" || fill(below, h("p", { class: "note bad" }, explain(error))));
   }
 
@@ -96,10 +98,9 @@ class Conversation {
 
   #ask(asked) {
     const { known } = this.#composer;
-    if (this.#turns.length === 0) {
-      this.#id = newId();
-      this.#show(asked.collection);
-    }
+    // An old question may be of no conversation; what follows it begins one.
+    this.#id ??= newId();
+    if (this.#turns.length === 0) this.#show(asked.collection);
     const turn = this.#add(asked.question);
     turn.start({ ...asked, conversation_id: this.#id }, known);
     turn.focus();

@@ -9,18 +9,25 @@ import { icon } from "./icons.js";
 const undoTimeMs = 8000;
 /** Deletions that the server does not know yet, by the address of what is deleted. */
 const leaving = new Map();
+const listeners = new Set();
 
 /** Whether something is deleted for the user, though perhaps not on the server yet. */
 export const isLeaving = (path) => leaving.has(path);
 
-/** Deletes what is at `path`, unless it is undone in time: then, or where the server refuses, `back()` is called. */
-export function removeLater(path, title, back) {
+/** Calls `listener(path)` when something comes back: undone in time, or refused by the server. Returns how to stop that. */
+export function onreturn(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Deletes what is at `path`, unless it is undone in time. */
+export function removeLater(path, title) {
   const text = t("undo.deleted", { title: Array.from(title).slice(0, 80).join("") });
   const toast = h("div", { class: "toast", data: { testid: "toast" } },
     h("span", { class: "toast-text", text }),
     h("button", { type: "button", class: "plain", text: t("undo.undo"), onclick: () => undo(path), data: { testid: "undo" } }),
     h("button", { type: "button", class: "plain bare", "aria-label": t("undo.now"), onclick: () => commit(path), data: { testid: "undo-dismiss" } }, icon("close")));
-  const removal = { toast, back, timer: 0 };
+  const removal = { toast, timer: 0 };
   const wait = () => (removal.timer = setTimeout(() => commit(path), undoTimeMs));
   // Who is about to press it is given the time.
   for (const name of ["pointerenter", "focusin"]) toast.addEventListener(name, () => clearTimeout(removal.timer));
@@ -37,36 +44,36 @@ export function removeLater(path, title, back) {
 }
 
 function undo(path) {
-  const removal = take(path);
-  if (!removal) return;
-  leaving.delete(path);
-  removal.back();
+  if (!endWait(path)) return;
+  bringBack(path);
   announce(t("undo.undone"));
 }
 
+function bringBack(path) {
+  leaving.delete(path);
+  for (const listener of listeners) listener(path);
+}
+
 async function commit(path, options = {}) {
-  const removal = take(path);
-  if (!removal) return;
+  if (!endWait(path)) return;
   try {
     await call(path, { method: "DELETE", ...options });
   } catch (error) {
     if (error.status !== 404) {
-      leaving.delete(path);
-      removal.back();
+      bringBack(path);
       complain(error);
-      return;
     }
   }
-  // It stays marked as leaving: a list that was asked for before may still bring it.
+  // What is deleted stays marked as leaving: a list that was asked for before may still bring it.
 }
 
-/** Ends the time to undo. */
-function take(path) {
+/** Ends the time to undo; whether there still was some. */
+function endWait(path) {
   const removal = leaving.get(path);
-  if (!removal || !removal.toast.isConnected) return null;
+  if (!removal?.toast.isConnected) return false;
   clearTimeout(removal.timer);
   removal.toast.remove();
-  return removal;
+  return true;
 }
 
 function complain(error) {

@@ -5,7 +5,7 @@ import { collections, forgetCollections } from "../core/collections.js";
 import { append, fill, h } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { isLeaving, removeLater } from "../core/removal.js";
+import { isLeaving, onreturn, removeLater } from "../core/removal.js";
 import { swap, withQuery } from "../core/route.js";
 import { onedited } from "./edit.js";
 import { Filters } from "./filters.js";
@@ -32,6 +32,7 @@ export function documents(main, _, query) {
 
 class DocumentsPage {
   #rows = new Map();
+  #begun = false;
   #cursor = null;
   #total = 0;
   #choice = { q: null, name: null, collection: null, status: null };
@@ -66,6 +67,7 @@ class DocumentsPage {
       // A file that was just sent is a document that the list does not show yet.
       onchange((item) => item?.id && !this.#rows.has(item.id) && this.#touch(item.id)),
       onedited((document) => this.#put(document)),
+      onreturn(() => this.#hideLeaving()),
     ];
     followDocuments(this.#leaving.signal, (event) => this.#happened(event), () => this.#touchAll());
     this.#offerCollections();
@@ -88,7 +90,8 @@ class DocumentsPage {
     const chose = ["name", "collection", "status"].some((name) => next[name] !== before[name]);
     this.#filters.show(next);
     if (next.q !== before.q || (next.q && chose)) this.#search();
-    if (chose || this.#foot.childElementCount + this.#rows.size === 0) this.#reload();
+    if (chose || !this.#begun) this.#reload();
+    this.#begun = true;
   }
 
   #search() {
@@ -119,25 +122,28 @@ class DocumentsPage {
   async #reload() {
     this.#listing.abort();
     this.#listing = new AbortController();
-    this.#rows.clear();
-    this.#list.replaceChildren();
     this.#cursor = null;
-    await this.#more();
+    await this.#more(true);
   }
 
-  async #more() {
+  /** Reads on in the list; `anew`: from its beginning, with what is shown staying until the answer is there. */
+  async #more(anew = false) {
     const { signal } = this.#listing;
     delete this.#foot.dataset.drawn;
-    fill(this.#foot, h("p", { class: "quiet", text: t("common.loading") }));
+    if (!anew || this.#rows.size === 0) fill(this.#foot, h("p", { class: "quiet", text: t("common.loading") }));
     try {
       const answer = await get("/api/documents", this.#query(this.#cursor), signal);
+      if (anew) {
+        this.#rows.clear();
+        this.#list.replaceChildren();
+      }
       for (const document of answer.documents) this.#put(document);
       this.#cursor = answer.next_cursor;
       this.#setTotal(answer.total);
     } catch (error) {
       if (error.name === "AbortError") return;
       fill(this.#foot, h("p", { class: "note bad", role: "alert" }, explain(error)),
-        h("button", { type: "button", text: t("common.retry"), onclick: () => this.#more() }));
+        h("button", { type: "button", text: t("common.retry"), onclick: () => this.#more(anew) }));
     }
   }
 
@@ -163,11 +169,11 @@ class DocumentsPage {
   #put(document) {
     seen(document);
     const known = this.#rows.get(document.id);
-    if (!known && isLeaving(pathOf(document.id))) return;
     const text = drawn(document);
     if (known?.drawn === text) return;
     const row = known ?? { node: h("li", { class: "row" }) };
     Object.assign(row, { drawn: text, document });
+    row.node.hidden = isLeaving(pathOf(document.id));
     const { node } = row;
     // A row that is drawn anew keeps the focus.
     const focused = node.contains(window.document.activeElement) ? window.document.activeElement.dataset.testid : null;
@@ -194,13 +200,15 @@ class DocumentsPage {
     const { node, document } = this.#rows.get(id);
     const shown = [...this.#list.children].filter((other) => !other.hidden);
     const next = shown[shown.indexOf(node) + 1] ?? shown[shown.indexOf(node) - 1];
-    node.hidden = true;
-    this.#setTotal(this.#total);
+    removeLater(pathOf(id), document.title);
+    this.#hideLeaving();
     (next?.querySelector("a") ?? this.#heading).focus();
-    removeLater(pathOf(id), document.title, () => {
-      node.hidden = false;
-      this.#setTotal(this.#total);
-    });
+  }
+
+  /** Hides what is deleted here, and shows what came back. */
+  #hideLeaving() {
+    for (const [id, { node }] of this.#rows) node.hidden = isLeaving(pathOf(id));
+    this.#setTotal(this.#total);
   }
 
   /** The server tells of a change: at once what it says, and soon the whole document. */

@@ -4,6 +4,7 @@ import { explain, get } from "../core/api.js";
 import { announce, fill, h } from "../core/dom.js";
 import { duration } from "../core/format.js";
 import { t } from "../core/i18n.js";
+import { isLeaving } from "../core/removal.js";
 import { documentLink } from "../core/route.js";
 import { cutAtHighlights } from "../viewer/scalars.js";
 
@@ -14,17 +15,18 @@ export async function showHits(element, q, collection, clear, signal) {
   fill(element, h("p", { class: "quiet", text: t("common.loading") }));
   try {
     const answer = await get("/api/search", { q, collection, limit: 20 }, signal);
-    const summary = answer.hits.length === 0 ? t("documents.no-hits")
-      : t("documents.hits", { n: answer.hits.length, time: duration(answer.took_ms ?? 0) });
+    const hits = answer.hits.filter((hit) => !isLeaving(`/api/documents/${encodeURIComponent(hit.document_id)}`));
+    const summary = hits.length === 0 ? t("documents.no-hits")
+      : t("documents.hits", { n: hits.length, time: duration(answer.took_ms ?? 0) });
     fill(element, h("div", { class: "search-head" }, h("p", { class: "quiet", text: summary, data: { testid: "search-summary" } }), clear),
-      h("ol", { class: "hits", data: { testid: "hits" } }, answer.hits.map(hit)));
+      h("ol", { class: "hits", data: { testid: "hits" } }, hits.map(hitNode)));
     announce(summary);
   } catch (error) {
     if (error.name !== "AbortError") fill(element, h("p", { class: "note bad", role: "alert" }, explain(error)), clear);
   }
 }
 
-function hit({ document_id: id, title, passage }) {
+function hitNode({ document_id: id, title, passage }) {
   const where = [passage.heading, passage.page ? t("viewer.page", { n: passage.page }) : null].filter(Boolean).join(" · ");
   return h("li", { data: { testid: "hit" } },
     h("a", { href: documentLink(id, passage.start, passage.end), class: "row-title", text: title }),

@@ -28,7 +28,7 @@ export const ja = {
   "run.sending": "文書を探しています…",
   "run.reading": "{n} 件の文書を読んでいます… {done} 件完了",
   "run.writing": "回答を書いています…",
-  "run.stop": "止める",
+  "run.stop": "表示を止める",
   "run.stopped": "表示を止めました。回答の作成は続いており、完了後に保存されます。",
   "run.resume": "表示を再開する",
   "run.reconnecting": "接続が切れました。再接続しています…",

@@ -48,24 +48,29 @@ async fn a_follow_up_shows_what_it_was_taken_to_ask_and_the_conversation_is_kept
 
 #[tokio::test]
 async fn a_conversation_is_exported_whole() {
-    let app = TestApp::start().await;
-    app.add("Returns", REFUND).await;
-    Visitor::default()
-        .visit(&app.url, async |page| {
-            page.run(
-                "URL.createObjectURL = (blob) => { blob.text().then((text) => { window.saved = text; }); return '#'; };",
-            )
+    for width in WIDTHS {
+        let app = TestApp::start().await;
+        app.add("Returns", REFUND).await;
+        Visitor { width, ..Visitor::default() }
+            .visit(&app.url, async |page| {
+                page.run(
+                    "URL.createObjectURL = (blob) => {
+                   blob.text().then((text) => { window.saved = text; });
+                   return '#';
+                 };",
+                )
+                .await;
+                page.ask("Within how many days can goods be returned?").await;
+                page.see_record("complete").await;
+                page.ask("Who pays for the parcel?").await;
+                page.see_record("complete").await;
+                page.press("export").await;
+                page.until("window.saved").await;
+                let saved = page.value("window.saved").await.as_str().unwrap().to_owned();
+                let first = saved.find("# Within how many days").unwrap();
+                let second = saved.find("# Who pays for the parcel?").unwrap();
+                assert!(first < second, "oldest first: {saved}");
+            })
             .await;
-            page.ask("Within how many days can goods be returned?").await;
-            page.see_record("complete").await;
-            page.ask("Who pays for the parcel?").await;
-            page.see_record("complete").await;
-            page.press("export").await;
-            page.until("window.saved").await;
-            let saved = page.value("window.saved").await.as_str().unwrap().to_owned();
-            let first = saved.find("# Within how many days").unwrap();
-            let second = saved.find("# Who pays for the parcel?").unwrap();
-            assert!(first < second, "oldest first: {saved}");
-        })
-        .await;
+    }
 }

@@ -42,32 +42,34 @@ async fn a_deletion_is_undone_by_button_and_by_keys() {
 
 #[tokio::test]
 async fn a_deletion_reaches_the_server_when_its_time_is_over_or_the_page_closes() {
-    let app = TestApp::start().await;
-    for n in 0..3 {
-        app.add(&format!("Document {n}"), &format!("{REFUND} {n}")).await;
-    }
-    Visitor::default()
-        .visit(&format!("{}/#/documents", app.url), async |page| {
-            page.count(&named("document"), 3).await;
-            page.press("document-delete").await;
-            page.count(&named("document"), 2).await;
-            page.press("undo-dismiss").await;
-            until_total(&app, 2).await;
-            // It stays away where the place is shown anew.
-            page.press("nav-ask").await;
-            page.press("nav-documents").await;
-            page.count(&named("document"), 2).await;
+    for width in WIDTHS {
+        let app = TestApp::start().await;
+        for n in 0..3 {
+            app.add(&format!("Document {n}"), &format!("{REFUND} {n}")).await;
+        }
+        Visitor { width, ..Visitor::default() }
+            .visit(&format!("{}/#/documents", app.url), async |page| {
+                page.count(&named("document"), 3).await;
+                page.press("document-delete").await;
+                page.count(&named("document"), 2).await;
+                page.press("undo-dismiss").await;
+                until_total(&app, 2).await;
+                // It stays away where the place is shown anew.
+                page.press("nav-ask").await;
+                page.press("nav-documents").await;
+                page.count(&named("document"), 2).await;
 
-            page.press("document-delete").await;
-            page.count(&named("document"), 1).await;
-            page.press("nav-activity").await;
-            page.press("nav-documents").await;
-            page.count(&named("document"), 1).await;
-            assert_eq!(total(&app).await, 2, "the server is not told yet");
-            page.client.goto("about:blank").await.unwrap();
-            until_total(&app, 1).await;
-        })
-        .await;
+                page.press("document-delete").await;
+                page.count(&named("document"), 1).await;
+                page.press("nav-activity").await;
+                page.press("nav-documents").await;
+                page.count(&named("document"), 1).await;
+                assert_eq!(total(&app).await, 2, "the server is not told yet");
+                page.client.goto("about:blank").await.unwrap();
+                until_total(&app, 1).await;
+            })
+            .await;
+    }
 }
 
 #[tokio::test]

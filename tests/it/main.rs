@@ -17,6 +17,7 @@ mod formats;
 mod hybrid;
 mod injection;
 mod openai;
+mod page;
 mod questions;
 mod readme;
 mod restart;
