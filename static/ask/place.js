@@ -104,6 +104,8 @@ class Conversation {
     const turn = this.#add(asked.question);
     turn.start({ ...asked, conversation_id: this.#id }, known);
     turn.focus();
+    if (this.#turns.length === 1) window.scrollTo(0, 0);
+    else turn.element.scrollIntoView({ block: "start" });
   }
 
   /** Changes the welcome into a conversation. */

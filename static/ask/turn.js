@@ -60,10 +60,9 @@ export class Turn {
     this.#watch = null;
   }
 
-  /** Puts the question to the top of the window, and the reading there. */
+  /** Reading goes on at the question. */
   focus() {
     this.#view.title.focus({ preventScroll: true });
-    this.element.scrollIntoView({ block: "start" });
   }
 
   /** The quote at a place of a document, where this turn has it. */
