@@ -1,4 +1,4 @@
-//! `/api/questions`: ask, as JSON or as a stream of events; follow, retry, replay, rate, list, delete.
+//! `/api/questions`: ask, as JSON or as a stream of events; follow, stop, retry, replay, rate, list, delete.
 
 use std::sync::Arc;
 
@@ -63,6 +63,14 @@ pub(super) async fn retry(
 ) -> Result<HttpResponse, ApiError> {
     let log = answer::retry(&app.into_inner(), *id).await?;
     answered(&request, log).await
+}
+
+/// Ends the work on a question. The record, whether this ended it or it had ended before.
+pub(super) async fn stop(app: Data<App>, id: Path<QuestionId>) -> Result<Json<QuestionRecord>, ApiError> {
+    match answer::stop(&app, *id) {
+        Some(log) => Ok(Json(finished(log).await?)),
+        None => Ok(Json(app.store.question(*id).await?)),
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -15,7 +15,7 @@ export function actions(record, { retry, again }) {
   const opinion = answered ? feedback(record) : { buttons: null, form: null };
   return h("div", { class: "actions" },
     h("div", { class: "buttons" },
-      canRetry(record) ? h("button", { type: "button", onclick: retry, data: { testid: "retry" } }, icon("again"), t("answer.retry")) : null,
+      canRetry(record) ? h("button", { type: "button", onclick: retry, data: { testid: "retry" } }, icon("again"), t(record.error?.code === "stopped" ? "answer.go-on" : "answer.retry")) : null,
       record.status === "failed" || record.stale || record.status === "no_evidence"
         ? h("button", { type: "button", onclick: again, data: { testid: "ask-again" } }, icon("edit"), t("answer.again")) : null,
       answered ? [

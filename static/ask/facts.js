@@ -23,7 +23,9 @@ const unread = ({ coverage: counts }) => (counts?.failed ?? 0) + (counts?.timed_
 /** What the reader must know of an answer that is not what was asked for. */
 export function notes(record) {
   const found = [];
-  if (record.status === "failed") {
+  if (record.error?.code === "stopped") {
+    found.push(note("part", h("strong", { text: t("answer.stopped") }), " ", t("answer.stopped-how")));
+  } else if (record.status === "failed") {
     found.push(note("bad", h("strong", { text: t("answer.failed") }), " ", record.error ? explain(record.error) : null));
   }
   if (record.status === "no_evidence") {

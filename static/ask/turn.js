@@ -1,6 +1,6 @@
 // One question of a conversation and its life: asked, watched while it is answered, stopped, retried, kept.
 
-import { ApiError, get } from "../core/api.js";
+import { ApiError, get, post } from "../core/api.js";
 import { announce, h } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
@@ -209,10 +209,21 @@ export class Turn {
     this.#follow({ path: this.#path("/retry"), method: "POST" });
   }
 
-  #stop() {
-    this.leave();
-    if (this.#id === null) this.#fail(new ApiError("stopped", t("run.stopped")));
-    else this.#paused(t("run.stopped"));
+  /** Ends the work on the server; the stream then brings the record. */
+  async #stop() {
+    if (this.#id === null) {
+      this.leave();
+      this.#fail(new ApiError("stopped", t("run.stopped")));
+      return;
+    }
+    this.#view.state(t("run.stopping"));
+    this.#view.controls();
+    try {
+      await post(this.#path("/stop"));
+    } catch {
+      this.leave();
+      this.#paused(t("run.lost"));
+    }
   }
 
   #paused(text) {
