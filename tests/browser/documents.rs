@@ -33,12 +33,12 @@ async fn dropped_files_become_ready_and_a_broken_one_says_why_not() {
                 assert_eq!(page.text("upload-summary").await, "2 of 3 ready · 1 failed");
                 assert!(page.text("document-error").await.contains("PDF is damaged"));
                 page.see_text("documents", "返品規約").await;
-                page.press("document-retry").await;
-                page.see("[data-testid=document][data-status=failed]").await;
                 page.enter("search-box", "三十日\n").await;
                 page.until("document.querySelector('[data-testid=hit] mark')?.textContent.includes('三十')").await;
                 page.press("search-clear").await;
                 page.count(&named("document"), 3).await;
+                page.press("document-retry").await;
+                page.see("[data-testid=document][data-status=failed]").await;
             })
             .await;
     }
