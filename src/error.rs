@@ -112,6 +112,8 @@ codes! {
     ShuttingDown = "shutting_down",
     /// The server stopped before it finished this.
     Interrupted = "interrupted",
+    /// Somebody stopped the question.
+    Stopped = "stopped",
     /// The store cannot be read or written.
     StoreUnavailable = "store_unavailable",
     /// The server's disk is full.

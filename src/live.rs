@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::Stream;
 use tokio::sync::watch;
 
-use crate::model::{DocumentId, Event, QuestionId, QuestionRecord, QuestionStatus};
+use crate::model::{Analysis, DocumentId, Event, QuestionId, QuestionRecord, QuestionStatus};
 
 /// The logs of all running questions.
 #[derive(Default)]
@@ -66,6 +66,8 @@ const ENDED: u8 = 3;
 pub struct EventLog {
     events: Mutex<Events>,
     length: watch::Sender<usize>,
+    /// Whether somebody wants the work to end.
+    stop: watch::Sender<bool>,
 }
 
 struct Events {
@@ -145,6 +147,7 @@ impl EventLog {
         Self {
             events: Mutex::new(Events { all: Vec::new(), last, documents: Vec::new() }),
             length: watch::Sender::default(),
+            stop: watch::Sender::default(),
         }
     }
 
@@ -182,6 +185,27 @@ impl EventLog {
         events.last = last;
         events.all.push((last, event));
         self.length.send_replace(events.all.len());
+    }
+
+    /// Asks for the work to end.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Ends once the work should end.
+    pub async fn stopped(&self) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// The analyses so far.
+    pub fn analyses(&self) -> Vec<Analysis> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let analysis = |(_, event): &(Seen, Event)| match event {
+            Event::Analysis(analysis) => Some(Analysis::clone(analysis)),
+            Event::Accepted(_) | Event::Retrieval(_) | Event::Delta(_) | Event::Done(_) | Event::Error(_) => None,
+        };
+        events.all.iter().filter_map(analysis).collect()
     }
 
     /// The events that follow what was `seen`, each with what is seen after it, as they come; ends after the last one.

@@ -1,13 +1,13 @@
 // The page's entry: labels, the router, and the document viewer, which lies over every place.
 // Addresses: `#/ask`, `#/ask/QUESTION`, `#/documents?q=`, `#/activity`; `doc=` and `at=START-END` on any of them open the viewer.
 
-import { ask } from "./ask.js";
-import { documents } from "./documents.js";
-import { fill, h } from "./dom.js";
-import { activity } from "./history.js";
-import { labelPage, t } from "./i18n.js";
-import { current, onroute } from "./route.js";
-import { showViewer } from "./viewer.js";
+import { activity } from "./activity/place.js";
+import { ask } from "./ask/place.js";
+import { fill, h } from "./core/dom.js";
+import { labelPage, t } from "./core/i18n.js";
+import { current, onroute } from "./core/route.js";
+import { documents } from "./documents/place.js";
+import { showViewer } from "./viewer/viewer.js";
 
 const places = { ask, documents, activity };
 const main = document.getElementById("main");

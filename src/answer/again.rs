@@ -94,6 +94,25 @@ pub async fn retry(app: &Arc<App>, id: QuestionId) -> Result<Arc<EventLog>, Prob
     reopen(app, record, kept, false).await
 }
 
+/// Ends the work on a question, for everyone who waits for it: its calls are broken off, and the record, once it is
+/// there, says so. Its analyses so far are kept, so that a retry goes on from them. `None` where it is not running.
+pub fn stop(app: &App, id: QuestionId) -> Option<Arc<EventLog>> {
+    let log = app.live.log(id)?;
+    log.stop();
+    Some(log)
+}
+
+/// Puts into the record of a question that was stopped what was read of its documents by then.
+pub(super) fn keep_what_is_made(work: &mut Work) {
+    let record = &mut work.record;
+    for made in work.log.analyses() {
+        if !record.analyses.iter().any(|analysis| analysis.document_id == made.document_id) {
+            record.usage.add(&made.usage);
+            record.analyses.push(made);
+        }
+    }
+}
+
 /// Reads the documents of a finished question again with other models, as a question of its own.
 ///
 /// # Errors

@@ -46,7 +46,7 @@ pub struct Turn {
 /// Where the store cannot be read.
 pub(super) async fn understand(app: &App, work: &mut Work) -> Result<(), Problem> {
     if let Some(conversation_id) = work.record.conversation_id.clone().filter(|_| work.history.is_empty()) {
-        let filter = QuestionFilter { conversation_id: Some(conversation_id) };
+        let filter = QuestionFilter { conversation_id: Some(conversation_id), ..QuestionFilter::default() };
         let page = Page { limit: MAX_TURNS, before: Some(work.record.id) };
         work.history = bounded(app.store.questions(filter, page).await?.items);
     }

@@ -30,7 +30,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-pub use again::{Replay, rate, recover, replay, retry};
+pub use again::{Replay, rate, recover, replay, retry, stop};
 pub use conversation::Turn;
 pub use find::{Find, Found, FoundPassage, Hit, SearchMode, find};
 pub use standing::{MAX_DOCUMENTS, Standing, Summarise, summarise};
@@ -120,8 +120,12 @@ fn not_begun(refused: NotBegun) -> Problem {
 /// that could not be stored.
 async fn finish(app: &App, mut work: Work) {
     let id = work.record.id;
-    // A fault of ours must not leave the question running for ever.
-    let outcome = std::panic::AssertUnwindSafe(answer(app, &mut work)).catch_unwind().await;
+    let log = Arc::clone(&work.log);
+    let outcome = tokio::select! {
+        // A fault of ours must not leave the question running for ever.
+        outcome = std::panic::AssertUnwindSafe(answer(app, &mut work)).catch_unwind() => outcome,
+        () = log.stopped() => Ok(Err(Problem::new(Code::Stopped, "the question was stopped; retry it to go on"))),
+    };
     if !work.is_stored().await {
         return;
     }
@@ -130,6 +134,9 @@ async fn finish(app: &App, mut work: Work) {
         Ok(Err(problem)) => Some(problem),
         Err(_) => Some(Problem::new(Code::Internal, "answering stopped at a fault of the server; see its log")),
     };
+    if problem.as_ref().is_some_and(|problem| problem.code == Code::Stopped) {
+        again::keep_what_is_made(&mut work);
+    }
     let record = &mut work.record;
     if let Some(problem) = problem {
         tracing::warn!(question = %id, code = problem.code.as_str(), "question failed");

@@ -58,6 +58,6 @@ fn changes(method: &Method, path: &str) -> bool {
         && (matches!(path, "/api/questions" | "/v1/chat/completions" | "/v1/embeddings" | "/mcp")
             || path
                 .strip_prefix("/api/questions/")
-                .is_some_and(|rest| rest.ends_with("/retry") || rest.ends_with("/feedback")));
+                .is_some_and(|rest| ["/retry", "/stop", "/feedback"].iter().any(|end| rest.ends_with(end))));
     !(reads || asks)
 }

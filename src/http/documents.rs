@@ -15,7 +15,7 @@ use self::body::Received;
 pub(super) use self::body::{TextBody, TextsBody, UploadForm};
 pub(super) use self::events::{__path_events, events};
 use super::error::ApiError;
-use super::questions::{next_cursor, page};
+use super::questions::{next_cursor, page, words};
 use crate::app::App;
 use crate::error::{Code, Problem, check_length};
 use crate::ingest;
@@ -127,6 +127,8 @@ pub(super) struct ListParams {
     collection: Option<String>,
     #[param(value_type = Option<DocumentStatus>)]
     status: Option<String>,
+    /// Words of titles.
+    q: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -145,7 +147,8 @@ pub(super) async fn list(app: Data<App>, params: Query<ListParams>) -> Result<Js
     let status = params.status.filter(|status| !status.is_empty()).map(|status| status.parse()).transpose();
     let status =
         status.map_err(|_| Problem::parameter("status", "status must be queued, processing, ready or failed"))?;
-    let filter = DocumentFilter { collection: params.collection.filter(|name| !name.is_empty()), status };
+    let collection = params.collection.filter(|name| !name.is_empty());
+    let filter = DocumentFilter { collection, status, words: words(params.q.as_deref())? };
     let page: Page<DocumentId> = page(params.limit, params.cursor.as_deref())?;
     let listed = app.store.documents(filter, page).await?;
     let next_cursor = next_cursor(page, listed.items.iter().map(|document| document.id));

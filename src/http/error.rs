@@ -111,6 +111,7 @@ fn status(code: Code) -> StatusCode {
         | Code::Overloaded
         | Code::ShuttingDown
         | Code::Interrupted
+        | Code::Stopped
         | Code::StoreUnavailable
         | Code::SearchUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
@@ -134,6 +135,7 @@ fn kind(code: Code) -> &'static str {
         Code::DeadlineExceeded
         | Code::ShuttingDown
         | Code::Interrupted
+        | Code::Stopped
         | Code::StoreUnavailable
         | Code::StorageFull
         | Code::SearchUnavailable

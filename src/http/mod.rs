@@ -109,6 +109,7 @@ fn routes(config: &mut web::ServiceConfig) {
         )
         .service(resource("/api/questions/{id}/events", &[Method::GET]).route(web::get().to(questions::events)))
         .service(resource("/api/questions/{id}/retry", &[Method::POST]).route(web::post().to(questions::retry)))
+        .service(resource("/api/questions/{id}/stop", &[Method::POST]).route(web::post().to(questions::stop)))
         .service(resource("/api/questions/{id}/replay", &[Method::POST]).route(web::post().to(questions::replay)))
         .service(resource("/api/questions/{id}/feedback", &[Method::POST]).route(web::post().to(questions::feedback)))
         .service(resource("/api/analyses", &[Method::POST]).route(web::post().to(analyses::analyse)))

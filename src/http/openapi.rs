@@ -54,7 +54,7 @@ enum ErrorType {
         documents::add, documents::list, documents::events, documents::lookup, documents::get, documents::replace,
         documents::patch, documents::delete, documents::text, documents::original, documents::retry,
         search::search, search::analyze,
-        questions::ask, questions::list, questions::get, questions::delete, questions::events, questions::retry,
+        questions::ask, questions::list, questions::get, questions::delete, questions::events, questions::retry, questions::stop,
         questions::replay, questions::feedback, analyses::analyse, generations::generate,
         openai::models, openai::chat,
         openai::embeddings, mcp::post,

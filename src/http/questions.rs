@@ -1,4 +1,4 @@
-//! `/api/questions`: ask, as JSON or as a stream of events; follow, retry, replay, rate, list, delete.
+//! `/api/questions`: ask, as JSON or as a stream of events; follow, stop, retry, replay, rate, list, delete.
 
 use std::sync::Arc;
 
@@ -13,11 +13,14 @@ use super::events::{self, finished, seen, wants_events};
 use super::search::bad_filter;
 use crate::answer::{self, Ask, Replay};
 use crate::app::App;
-use crate::error::Problem;
+use crate::error::{Problem, check_length};
 use crate::live::EventLog;
 use crate::model::filter::Filter;
 use crate::model::{Feedback, Metadata, QuestionDetail, QuestionId, QuestionRecord, Rating};
 use crate::store::{Page, QuestionFilter};
+
+/// The longest text that a list is searched for, in characters.
+const MAX_WORDS_CHARS: usize = 200;
 
 /// A question, as programs and agents ask it.
 #[derive(Deserialize, JsonSchema, ToSchema)]
@@ -82,6 +85,15 @@ pub(super) async fn retry(
 ) -> Result<HttpResponse, ApiError> {
     let log = answer::retry(&app.into_inner(), *id).await?;
     answered(&request, log).await
+}
+
+/// End the work on a question. The record, whether this ended it or it had ended before.
+#[utoipa::path(post, path = "/api/questions/{id}/stop", tag = "questions", params(("id" = QuestionId, Path)), responses((status = 200, body = QuestionRecord)))]
+pub(super) async fn stop(app: Data<App>, id: Path<QuestionId>) -> Result<Json<QuestionRecord>, ApiError> {
+    match answer::stop(&app, *id) {
+        Some(log) => Ok(Json(finished(log).await?)),
+        None => Ok(Json(app.store.question(*id).await?)),
+    }
 }
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -176,6 +188,8 @@ pub(super) async fn delete(app: Data<App>, id: Path<QuestionId>) -> Result<HttpR
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
     conversation_id: Option<String>,
+    /// Words of questions.
+    q: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -191,7 +205,9 @@ pub(super) struct QuestionList {
 #[utoipa::path(get, path = "/api/questions", tag = "questions", params(ListParams), responses((status = 200, body = QuestionList)))]
 pub(super) async fn list(app: Data<App>, params: Query<ListParams>) -> Result<Json<QuestionList>, ApiError> {
     let page: Page<QuestionId> = page(params.limit, params.cursor.as_deref())?;
-    let filter = QuestionFilter { conversation_id: params.into_inner().conversation_id.filter(|id| !id.is_empty()) };
+    let ListParams { conversation_id, q, .. } = params.into_inner();
+    let conversation_id = conversation_id.filter(|id| !id.is_empty());
+    let filter = QuestionFilter { conversation_id, words: words(q.as_deref())? };
     let listed = app.store.questions(filter, page).await?;
     let next_cursor = next_cursor(page, listed.items.iter().map(|record| record.id));
     Ok(Json(QuestionList { questions: listed.items, next_cursor, total: listed.total }))
@@ -225,6 +241,13 @@ pub(super) fn page<Id: std::str::FromStr>(limit: Option<u32>, cursor: Option<&st
     let before =
         before.map_err(|_| Problem::parameter("cursor", "cursor must be the next_cursor of an earlier reply"))?;
     Ok(Page { limit, before })
+}
+
+/// The words that a list is searched for.
+pub(super) fn words(q: Option<&str>) -> Result<Vec<String>, ApiError> {
+    let q = q.unwrap_or_default();
+    check_length("q", q, MAX_WORDS_CHARS)?;
+    Ok(q.split_whitespace().map(str::to_owned).collect())
 }
 
 /// Where the list goes on, unless it has ended.

@@ -66,6 +66,8 @@ pub struct DocumentFilter {
     pub collection: Option<String>,
     /// Only this status.
     pub status: Option<DocumentStatus>,
+    /// Only titles that hold each of these words, or parts of words; the case of ASCII letters does not matter.
+    pub words: Vec<String>,
 }
 
 /// Changes to a document's own fields; `None` leaves a field as it is.

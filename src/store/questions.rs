@@ -10,6 +10,8 @@ use crate::model::{Feedback, KeptAnalysis, Prompt, QuestionDetail, QuestionId, Q
 pub struct QuestionFilter {
     /// Only this conversation's.
     pub conversation_id: Option<String>,
+    /// Only questions that hold each of these words, or parts of words; the case of ASCII letters does not matter.
+    pub words: Vec<String>,
 }
 
 /// An analysis of a running question, to be kept.

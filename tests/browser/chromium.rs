@@ -29,13 +29,18 @@ pub(crate) struct Visitor<'a> {
     pub(crate) languages: &'a str,
     /// The width of the window; below 500 pixels that of a phone.
     pub(crate) width: u32,
+    /// Whether the browser prefers dark pages.
+    pub(crate) dark: bool,
     /// What the console may complain of, since the test provokes it.
     pub(crate) provokes: Option<&'a str>,
 }
 
+/// The width of a wide screen and that of a phone.
+pub(crate) const WIDTHS: [u32; 2] = [1280, 390];
+
 impl Default for Visitor<'_> {
     fn default() -> Self {
-        Self { languages: "en-US,en", width: 1280, provokes: None }
+        Self { languages: "en-US,en", width: 1280, dark: false, provokes: None }
     }
 }
 
@@ -52,6 +57,9 @@ impl Visitor<'_> {
             .expect("Chromium starts");
         let chromium = Chromium { client };
         let outcome = AssertUnwindSafe(async {
+            if self.dark {
+                driver.prefer_dark(&chromium.client).await;
+            }
             chromium.client.goto(url).await.unwrap();
             test(&chromium).await;
         })
@@ -142,12 +150,21 @@ impl Chromium {
 
     /// Presses the first element named `id`.
     pub(crate) async fn press(&self, id: &str) {
-        self.see(&named(id)).await.click().await.unwrap();
+        let element = self.see(&named(id)).await;
+        // The driver would bring it to the window's edge, where it may lie under what stays in place there.
+        let argument = serde_json::to_value(&element).unwrap();
+        self.client.execute("arguments[0].scrollIntoView({ block: 'center' });", vec![argument]).await.unwrap();
+        element.click().await.unwrap();
     }
 
     /// Types into the element named `id`.
     pub(crate) async fn enter(&self, id: &str, keys: &str) {
         self.see(&named(id)).await.send_keys(keys).await.unwrap();
+    }
+
+    /// Chooses an option of the list named `id` by its value.
+    pub(crate) async fn choose(&self, id: &str, value: &str) {
+        self.see(&named(id)).await.select_by_value(value).await.unwrap();
     }
 
     /// What a reader sees of the first element named `id`.
@@ -161,9 +178,37 @@ impl Chromium {
         self.press("ask-send").await;
     }
 
-    /// Waits until a question has ended in this way.
+    /// Waits until the latest question has ended in this way.
     pub(crate) async fn see_record(&self, status: &str) {
-        self.see(&format!("{}[data-status={status}]", named("record"))).await;
+        self.see(&format!("{}[data-status={status}]:last-child", named("record"))).await;
+    }
+
+    /// Waits until so many of the elements that a CSS selector finds are shown.
+    pub(crate) async fn count(&self, css: &str, count: usize) {
+        let css = json!(css);
+        let shown = format!("[...document.querySelectorAll({css})].filter((e) => e.checkVisibility()).length");
+        self.until(&format!("{shown} === {count}")).await;
+    }
+
+    /// What axe finds wrong with the page as it stands, for those who do not see it, or not well.
+    pub(crate) async fn violations(&self) -> Vec<String> {
+        if self.value("typeof window.axe").await == "undefined" {
+            let packed: &[u8] = include_bytes!("axe.min.js.zst");
+            let script = String::from_utf8(zstd::decode_all(packed).unwrap()).unwrap();
+            self.run(&script).await;
+        }
+        let script = "const done = arguments[arguments.length - 1];
+            const tell = ({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id}: ${target} ${failureSummary}`);
+            axe.run(document, { resultTypes: ['violations'] })
+              .then(({ violations }) => done(violations.flatMap(tell)), (error) => done([String(error)]));";
+        let found = self.client.execute_async(script, Vec::new()).await.unwrap();
+        found.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Whether everything stands within the window's width.
+    pub(crate) async fn fits(&self) -> bool {
+        self.until("document.fonts.status === 'loaded'").await;
+        self.value("document.documentElement.scrollWidth <= document.documentElement.clientWidth").await == true
     }
 
     async fn page_text(&self) -> String {
@@ -209,13 +254,25 @@ impl Driver {
         Some(driver)
     }
 
+    /// Tells pages that the reader prefers dark ones.
+    async fn prefer_dark(&self, client: &Client) {
+        let features = json!([{"name": "prefers-color-scheme", "value": "dark"}]);
+        let command = json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}});
+        let reply = self.post(client, "goog/cdp/execute", &command).await;
+        assert!(reply["value"].get("error").is_none(), "{reply}");
+    }
+
+    /// A command that the client library does not know.
+    async fn post(&self, client: &Client, command: &str, body: &Value) -> Value {
+        let session = client.session_id().await.unwrap().unwrap();
+        let url = format!("{}/session/{session}/{command}", self.url);
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        http.post(url).json(body).send().await.unwrap().json().await.unwrap()
+    }
+
     /// The errors and warnings of the console so far.
     async fn console(&self, client: &Client) -> Vec<String> {
-        let session = client.session_id().await.unwrap().unwrap();
-        let url = format!("{}/session/{session}/se/log", self.url);
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let reply =
-            http.post(url).json(&json!({"type": "browser"})).send().await.unwrap().json::<Value>().await.unwrap();
+        let reply = self.post(client, "se/log", &json!({"type": "browser"})).await;
         let entries = reply["value"].as_array().unwrap_or_else(|| panic!("no log: {reply}")).iter();
         let serious = entries.filter(|entry| entry["level"] == "SEVERE" || entry["level"] == "WARNING");
         serious.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()

@@ -45,6 +45,71 @@ async fn the_same_question_at_the_same_time_is_answered_once() {
     }
 }
 
+/// Waits until so many requests have come to a model.
+async fn until_called(fake: &FakeLlm, model: &str, count: usize) {
+    let called = async {
+        while calls(fake, model) < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), called).await.expect("the model is called");
+}
+
+#[tokio::test]
+async fn a_stopped_question_makes_no_further_call_and_a_retry_goes_on_from_what_was_read() {
+    let fake = FakeLlm::start().await;
+    let app = app(&fake, &[]).await;
+    add_many(&app, 2).await;
+    fake.when().model(ANALYSIS).always(analysis(0.9, &[OPENS]));
+    fake.when().model(SYNTHESIS).then([Answer::silence(), Answer::text("Both say nine [1].")]);
+    let asked = json!({"question": "When does the branch open?"});
+    let (record, stopped) = tokio::join!(app.ask_with(&asked), async {
+        until_called(&fake, SYNTHESIS, 1).await;
+        let running = app.get("/api/questions").await.json()["questions"][0].clone();
+        app.post(&path(&running, "/stop"), &json!({})).await.json()
+    });
+    assert_eq!(record, stopped, "who asked and who stopped it get the same record");
+    assert_eq!((&record["status"], &record["error"]["code"]), (&json!("failed"), &json!("stopped")));
+    assert_eq!(statuses(&record), ["ok", "ok"], "what was read is kept");
+    fake.until_idle().await;
+    assert_eq!(app.post(&path(&record, "/stop"), &json!({})).await.json(), record, "it stays as it is");
+
+    let again = app.post(&path(&record, "/retry"), &json!({})).await.json();
+    assert_eq!(again["status"], "complete", "{again}");
+    assert_eq!((calls(&fake, ANALYSIS), calls(&fake, SYNTHESIS)), (2, 2));
+    let unknown = "/api/questions/00000000-0000-0000-0000-000000000000/stop";
+    assert_eq!(app.post(unknown, &json!({})).await.code(), "question_not_found");
+}
+
+#[tokio::test]
+async fn a_question_that_is_stopped_while_documents_are_read_keeps_those_that_were() {
+    let fake = FakeLlm::start().await;
+    let app = app(&fake, &[]).await;
+    add_many(&app, 2).await;
+    fake.when().prompt("Branch 1 opens").model(ANALYSIS).then([Answer::silence()]);
+    fake.when().model(ANALYSIS).always(analysis(0.9, &[OPENS]));
+    fake.when().model(SYNTHESIS).always(Answer::text("Both say nine [1]."));
+    let asked = json!({"question": "When does the branch open?"});
+    let (record, ()) = tokio::join!(app.ask_with(&asked), async {
+        until_called(&fake, ANALYSIS, 2).await;
+        let one_is_kept = async || {
+            let running = app.get("/api/questions").await.json()["questions"][0].clone();
+            let now = app.get(&path(&running, "")).await.json();
+            if now["analyses"].as_array().unwrap().is_empty() {
+                return false;
+            }
+            app.post(&path(&running, "/stop"), &json!({})).await;
+            true
+        };
+        while !one_is_kept().await {}
+    });
+    assert_eq!((&record["error"]["code"], statuses(&record)), (&json!("stopped"), vec!["ok"]));
+    assert_eq!(record["usage"]["upstream_calls"], 1, "what it cost is told");
+    let again = app.post(&path(&record, "/retry"), &json!({})).await.json();
+    assert_eq!((&again["status"], calls(&fake, ANALYSIS)), (&json!("complete"), 3), "one is read again, one is not");
+    assert_eq!(statuses(&again), ["ok", "ok"]);
+}
+
 #[tokio::test]
 async fn a_retry_makes_only_what_failed_and_writes_the_answer_anew() {
     let fake = FakeLlm::start().await;

@@ -196,7 +196,11 @@ async fn lists_are_paged_and_filtered() {
     assert_eq!((rest["documents"].as_array().unwrap().len(), &rest["next_cursor"]), (2, &Value::Null));
     assert_eq!(app.get("/api/documents?status=failed").await.json()["total"], 0);
     assert_eq!(app.get("/api/documents?collection=none").await.json()["total"], 0);
-    for wrong in ["status=gone", "limit=0", "limit=x", "cursor=zzz"] {
+    let long = format!("q={}", "x".repeat(201));
+    for (q, total) in [("DOCUMENT", 5), ("3%20doc", 1), ("3%204", 0), ("%25", 0), ("", 5)] {
+        assert_eq!(app.get(&format!("/api/documents?q={q}")).await.json()["total"], total, "{q}");
+    }
+    for wrong in ["status=gone", "limit=0", "limit=x", "cursor=zzz", &long] {
         let reply = app.get(&format!("/api/documents?{wrong}")).await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{wrong}");
         reply.code();

@@ -22,6 +22,7 @@ mod mcp;
 mod migrations;
 mod openai;
 mod openapi;
+mod page;
 mod questions;
 mod readme;
 mod restart;

@@ -138,6 +138,9 @@ async fn past_questions_are_listed_and_deleted() {
     let rest =
         app.get(&format!("/api/questions?limit=2&cursor={}", list["next_cursor"].as_str().unwrap())).await.json();
     assert_eq!((&rest["questions"][0]["id"], &rest["next_cursor"]), (&ids[0], &Value::Null));
+    let found = app.get("/api/questions?q=GOODS%202").await.json();
+    assert_eq!((&found["questions"][0]["id"], &found["total"]), (&ids[2], &json!(1)));
+    assert_eq!(app.get("/api/questions?q=goods%20parcel").await.json()["total"], 0);
     let path = format!("/api/questions/{}", ids[0].as_str().unwrap());
     assert_eq!(app.delete(&path).await.status, 204);
     assert_eq!(app.get(&path).await.code(), "question_not_found");

@@ -377,7 +377,7 @@ async fn questions_are_listed_by_conversation() {
         let conversation_id = name.map(str::to_owned);
         store.add_question(&QuestionRecord { conversation_id, ..records::question("q") }).await.unwrap();
     }
-    let filter = QuestionFilter { conversation_id: Some("a".into()) };
+    let filter = QuestionFilter { conversation_id: Some("a".into()), ..QuestionFilter::default() };
     let listed = store.questions(filter, ALL).await.unwrap();
     assert_eq!((listed.items.len(), listed.total), (2, 2));
     assert_eq!(store.questions(QuestionFilter::default(), ALL).await.unwrap().total, 4);

@@ -30,7 +30,7 @@ pub(super) async fn list(app: &App, cursor: Option<String>) -> Result<ListResour
     let before = cursor.map(|cursor| cursor.parse()).transpose();
     let before = before.map_err(|_| failed(Problem::parameter("cursor", "cursor must be an earlier nextCursor")))?;
     let page = Page { limit: PAGE, before };
-    let filter = DocumentFilter { collection: None, status: Some(DocumentStatus::Ready) };
+    let filter = DocumentFilter { status: Some(DocumentStatus::Ready), ..DocumentFilter::default() };
     let listed = app.store.documents(filter, page).await.map_err(|error| failed(error.into()))?;
     let next_cursor = crate::http::questions::next_cursor(page, listed.items.iter().map(|document| document.id));
     let mut result = ListResourcesResult::with_all_items(listed.items.iter().map(resource).collect());

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::changes::log_change;
 use super::originals::insert_part;
 use super::vectors::forget_vectors;
-use super::{SqliteStore, corrupt, from_i64, from_json, from_ms, now_ms, to_i64, to_json};
+use super::{SqliteStore, corrupt, from_i64, from_json, from_ms, now_ms, push_words, to_i64, to_json};
 use crate::error::{Code, Problem};
 use crate::model::{ContentId, Document, DocumentId, DocumentStatus, Progress, StandingAnalysis};
 use crate::store::{
@@ -358,6 +358,7 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &DocumentFilter) {
     if let Some(status) = filter.status {
         query.push(" AND status = ").push_bind(status.as_str());
     }
+    push_words(query, "title", &filter.words);
 }
 
 async fn refuse_duplicate(

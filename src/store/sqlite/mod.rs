@@ -22,6 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{QueryBuilder, Sqlite};
 use time::OffsetDateTime;
 
 use self::writer::Writer;
@@ -125,6 +126,14 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
 
 fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(corrupt)
+}
+
+/// Admits only rows whose `text` holds each word.
+fn push_words(query: &mut QueryBuilder<Sqlite>, text: &str, words: &[String]) {
+    for word in words {
+        // SQLite lowers ASCII letters only, so the word must not be lowered further.
+        query.push(format!(" AND instr(lower({text}), ")).push_bind(word.to_ascii_lowercase()).push(") > 0");
+    }
 }
 
 fn now_ms() -> i64 {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{SqliteStore, from_i64, from_json, now_ms, to_i64, to_json, to_ms};
+use super::{SqliteStore, from_i64, from_json, now_ms, push_words, to_i64, to_json, to_ms};
 use crate::model::{
     DocumentId, Feedback, KeptAnalysis, Prompt, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus,
 };
@@ -296,6 +296,7 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &QuestionFilter) {
     if let Some(conversation_id) = &filter.conversation_id {
         query.push(" AND conversation_id = ").push_bind(conversation_id.clone());
     }
+    push_words(query, "json_extract(record, '$.question')", &filter.words);
 }
 
 /// Adds the statement that notes which documents an answer cites; those whose text went or changed since it was asked
