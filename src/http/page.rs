@@ -34,7 +34,7 @@ pub(super) async fn index(request: HttpRequest) -> Result<HttpResponse, ApiError
 /// The reader of the API's description.
 #[utoipa::path(get, path = "/docs", tag = "page", security(()), responses((status = 200, body = String, content_type = "text/html")))]
 pub(super) async fn docs(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    send(&request, "docs.html", READER_POLICY)
+    send(&request, "reader/reader.html", READER_POLICY)
 }
 
 /// A file of the page.

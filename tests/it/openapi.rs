@@ -115,7 +115,7 @@ async fn the_reader_is_a_page_without_outside_parts() {
         (200, "text/html; charset=utf-8")
     );
     assert!(!page.body.contains("://"), "{}", page.body);
-    for part in ["/static/vendor/rapidoc-9.3.8.js", "/static/docs.js", "/static/style.css"] {
+    for part in ["/static/reader/rapidoc-9.3.8.js", "/static/reader/reader.js", "/static/style/base.css"] {
         assert!(page.body.contains(part), "{part}");
         assert_eq!(app.get(part).await.status, 200, "{part}");
     }

@@ -1,6 +1,6 @@
 // The reader of the API's description. Loads it with the page's API key, where the server asks for one.
 
-import { get } from "./api.js";
+import { get } from "../core/api.js";
 
 const reader = document.querySelector("rapi-doc");
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
