@@ -142,6 +142,7 @@ fn analysis(one: &Retrieved, sentences: &[Sentence], weights: &Weights, latency_
         latency_ms,
         usage: Usage::default(),
         dropped_quotes: 0,
+        repairs: 0,
         content_hash: one.document.content_hash.clone(),
     }
 }

@@ -108,7 +108,7 @@ fn generation(index: usize, outcome: Result<crate::llm::Completion, crate::llm::
             ("failed", None, Some(call_problem(failed)), None, spent)
         }
     };
-    let Spent { attempts, latency, usage } = spent;
+    let Spent { attempts, latency, usage, .. } = spent;
     let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
     Generation { index, status, text, error, model, attempts, latency_ms, usage }
 }

@@ -138,6 +138,7 @@ impl Llm {
         // The straggler's clock is for first replies.
         call.hedge = None;
         let mut spent = first.spent;
+        spent.repairs += 1;
         match self.run(&call, None).await {
             Ok(mut second) => {
                 spent.add(&second.spent);
@@ -347,6 +348,8 @@ pub struct Spent {
     pub latency: Duration,
     /// Tokens and money of all tries.
     pub usage: Usage,
+    /// Replies that made no sense and were asked for once more.
+    pub repairs: u32,
 }
 
 /// A call that failed for good.
@@ -367,6 +370,7 @@ impl Spent {
         self.attempts += other.attempts;
         self.latency += other.latency;
         self.usage.add(&other.usage);
+        self.repairs += other.repairs;
     }
 }
 
