@@ -59,8 +59,8 @@ pub(super) fn stand_in(
     let mut all = Vec::with_capacity(analysed.len());
     for (((one, failed), analysis), rank) in retrieved.iter().zip(analysed).zip(analyses).zip(0..) {
         if is_missing(&failed.analysis) {
-            let Analysis { error, attempts, usage, .. } = failed.analysis;
-            let stand_in = keep(one, rank, Analysis { error, attempts, usage, ..analysis }, keeper);
+            let Analysis { error, attempts, usage, repairs, .. } = failed.analysis;
+            let stand_in = keep(one, rank, Analysis { error, attempts, usage, repairs, ..analysis }, keeper);
             all.push(Analysed { replies: failed.replies, ..stand_in });
         } else {
             all.push(failed);

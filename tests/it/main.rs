@@ -16,6 +16,7 @@ mod filters;
 mod formats;
 mod hybrid;
 mod injection;
+mod judged;
 mod openai;
 mod questions;
 mod readme;
