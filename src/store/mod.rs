@@ -24,7 +24,7 @@ pub use queue::{Claimed, DocumentQueue, ExtractedDocument};
 pub use sqlite::SqliteStore;
 pub use summaries::SummaryStore;
 pub use texts::{KnownDocument, TextStore};
-pub use usage::{DailyUsage, StoredCall, UsageStore};
+pub use usage::{DailyUsage, UsageStore};
 pub use vectors::{PassageText, Space, TextHash, Vector, VectorStore};
 
 use crate::error::{Code, Problem};
