@@ -12,6 +12,7 @@ mod embed;
 mod flight;
 mod hedge;
 pub mod json;
+mod judge;
 mod ledger;
 mod limit;
 mod pace;

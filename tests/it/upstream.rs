@@ -254,18 +254,18 @@ async fn the_deadline_ends_every_wait() {
 async fn the_latest_retry_after_holds_every_call() {
     let fake = FakeLlm::start().await;
     let limited = |ms: &str| Answer::status(429, &[("retry-after-ms", ms), ("retry-after", "0")], "{}");
-    fake.when().prompt("first").then([limited("40")]);
-    fake.when().prompt("second").then([limited("250").after(10)]);
+    fake.when().prompt("first").then([limited("160")]);
+    fake.when().prompt("second").then([limited("1000").after(10)]);
     fake.when().always(Answer::text("good"));
     let client = client(config(&fake.url()));
     let start = Instant::now();
     let later = async {
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        tokio::time::sleep(Duration::from_millis(240)).await;
         client.ask("third").await
     };
     let (first, second, third) = tokio::join!(client.ask("first"), client.ask("second"), later);
     assert!(first.is_ok() && second.is_ok() && third.is_ok());
-    let held = Duration::from_millis(250);
+    let held = Duration::from_millis(1000);
     let early = fake.requests().iter().filter(|request| request.at < start + held).count();
     assert_eq!(early, 2, "calls went out during the pause");
 }
