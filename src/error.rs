@@ -87,6 +87,8 @@ codes! {
     UpstreamUnauthorized = "upstream_unauthorized",
     /// The upstream rejects the request as such.
     UpstreamRejected = "upstream_rejected",
+    /// The prompt is longer than the upstream's model can read.
+    UpstreamContextLength = "upstream_context_length",
     /// The upstream's rate limit outlasted every attempt.
     UpstreamRateLimited = "upstream_rate_limited",
     /// The upstream fails or is unreachable.

@@ -358,6 +358,9 @@ pub struct Analysis {
     /// Quotes that the model offered and that do not stand in the text.
     #[serde(default)]
     pub dropped_quotes: u32,
+    /// Replies of the model that could not be read and were asked for once more.
+    #[serde(default)]
+    pub repairs: u32,
     /// SHA-256 of the document's original when it was read, in hexadecimal.
     #[serde(default)]
     pub content_hash: String,

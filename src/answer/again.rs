@@ -25,7 +25,7 @@ const INDEX_PATIENCE: Duration = Duration::from_secs(20);
 const MAX_NOTE_CHARS: usize = 4_000;
 const MAX_MODEL_CHARS: usize = 200;
 
-/// The models of a replay; the configured ones where none are given.
+/// The models of a replay; those of the original where none are given.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
     /// Analyses each document.
@@ -113,7 +113,7 @@ pub(super) fn keep_what_is_made(work: &mut Work) {
     }
 }
 
-/// Reads the documents of a finished question again with other models, as a question of its own.
+/// Reads the documents of a finished question again, with the same or other models, as a question of its own.
 ///
 /// # Errors
 /// No such question, or one that runs; no upstream; a name that is none; a store that cannot be written.
@@ -136,10 +136,15 @@ pub async fn replay(
         return Err(Problem::new(Code::NoUpstream, "a replay needs models; set DOKKAI_LLM_API_KEY"));
     }
     let original = finished(app, id).await?;
+    // A record from before settings were kept names none.
+    let same = |models: &[String], configured: &[String]| {
+        if models.is_empty() { configured.to_vec() } else { models.to_vec() }
+    };
+    let (kept, configured) = (&original.settings, &app.config.llm);
     let settings = RunSettings {
-        analysis_models: analysis.unwrap_or_else(|| app.config.llm.analysis_models.clone()),
-        synthesis_models: synthesis.unwrap_or_else(|| app.config.llm.synthesis_models.clone()),
-        ..original.settings.clone()
+        analysis_models: analysis.unwrap_or_else(|| same(&kept.analysis_models, &configured.analysis_models)),
+        synthesis_models: synthesis.unwrap_or_else(|| same(&kept.synthesis_models, &configured.synthesis_models)),
+        ..kept.clone()
     };
     let record = QuestionRecord {
         standalone_question: original.standalone_question.clone(),

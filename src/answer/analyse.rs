@@ -261,6 +261,7 @@ async fn one_document(
                 latency_ms: whole_ms(begun.elapsed()),
                 usage: spent.usage,
                 dropped_quotes,
+                repairs: spent.repairs,
                 content_hash: one.document.content_hash.clone(),
             }
         }
@@ -269,7 +270,7 @@ async fn one_document(
             let status =
                 if error == LlmError::DeadlineExceeded { AnalysisStatus::TimedOut } else { AnalysisStatus::Failed };
             let analysis = missing(one, status, error.into(), begun.elapsed()).analysis;
-            Analysis { attempts: spent.attempts, usage: spent.usage, ..analysis }
+            Analysis { attempts: spent.attempts, usage: spent.usage, repairs: spent.repairs, ..analysis }
         }
     };
     KeptAnalysis { analysis, replies }
@@ -307,6 +308,7 @@ fn missing(one: &Retrieved, status: AnalysisStatus, problem: Problem, elapsed: D
         latency_ms: whole_ms(elapsed),
         usage: Usage::default(),
         dropped_quotes: 0,
+        repairs: 0,
         content_hash: one.document.content_hash.clone(),
     };
     KeptAnalysis { analysis, replies: Vec::new() }

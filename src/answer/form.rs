@@ -1,5 +1,10 @@
-//! How well a sentence answers by its form, whatever its words: whole, of a readable length, a statement, and not one
-//! of the transitional rules that laws end with.
+//! How well a sentence answers by its form, whatever its words: whole, of a readable length, a statement, of the kind
+//! that the question asks for, and not one of the transitional rules that laws end with.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use crate::search::analyzer::content_terms;
 
 /// Sentences of this length, in characters, say something and are read.
 const SHORT: usize = 15;
@@ -14,11 +19,125 @@ const TRANSITIONAL: [&str; 6] = ["従前の例による", "法律の施行", "�
 /// What a definition says.
 const DEFINING: [&str; 6] = ["とは、", "とは", "をいう", "のことです", " is defined as", " refers to"];
 
+/// What a reason says.
+const REASONING: [&str; 14] = [
+    "ため",
+    "から、",
+    "からです",
+    "ので、",
+    "により",
+    "原因",
+    "理由",
+    "because",
+    "Because",
+    " since ",
+    " due to ",
+    " so that ",
+    " reason",
+    " cause",
+];
+
+/// How questions ask for a time, for a number, for a reason.
+const ASK_TIME: [&str; 12] = [
+    "いつ",
+    "何年",
+    "何月",
+    "何日",
+    "何時",
+    "何世紀",
+    "期限",
+    "when ",
+    "what year",
+    "which year",
+    "what date",
+    "what time",
+];
+const ASK_NUMBER: [&str; 12] = [
+    "いくら",
+    "いくつ",
+    "何人",
+    "何個",
+    "何回",
+    "何パーセント",
+    "何歳",
+    "どれくらい",
+    "どのくらい",
+    "how many",
+    "how much",
+    "how long",
+];
+const ASK_REASON: [&str; 7] = ["なぜ", "何故", "どうして", "理由", "原因", "why ", "reason"];
+
+/// What shows that a sentence names a time.
+const TIMES: [&str; 8] = ["年", "月", "日", "時", "世紀", "時代", "期", "o'clock"];
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// Words that point to the sentence before.
+const POINTERS: [&str; 20] = [
+    "これ",
+    "それ",
+    "この",
+    "その",
+    "ここで",
+    "こうし",
+    "そうし",
+    "同年",
+    "同社",
+    "同氏",
+    "It ",
+    "This ",
+    "These ",
+    "They ",
+    "Those ",
+    "That ",
+    "He ",
+    "She ",
+    "Its ",
+    "Their ",
+];
+
+/// Words that only say what kind of thing is asked for; a sentence that answers need not hold them.
+const ASKING: &str = "誰 どこ いくら いくつ どちら どなた 名前 名称 場所 理由 原因 方法 手順 仕方 意味 違い 種類 例 何年 何人 何時 何県 何色 何歳 \
+    name reason way difference meaning steps kind type example explain describe list many much long use";
+
+/// How much of a sentence may be signs of code or of addresses.
+const MOST_SIGNS: f64 = 0.12;
+
+/// The terms of [`ASKING`].
+static ASKING_TERMS: LazyLock<BTreeSet<String>> =
+    LazyLock::new(|| ASKING.split_whitespace().flat_map(content_terms).collect());
+
+/// Whether a question's term only says what kind of thing is asked for.
+pub(super) fn only_asks(term: &str) -> bool {
+    ASKING_TERMS.contains(term)
+}
+
+/// Whether a sentence cannot be understood without the one before it.
+pub(super) fn points_back(sentence: &str) -> bool {
+    POINTERS.iter().any(|word| sentence.starts_with(word))
+}
+
 /// What a question asks for, by its form.
 pub(super) struct Wanted {
     /// What is to be defined, where the question is for a definition; empty where it does not say.
     defined: Option<String>,
     transitional: bool,
+    time: bool,
+    number: bool,
+    reason: bool,
 }
 
 impl Wanted {
@@ -28,7 +147,11 @@ impl Wanted {
         let defined = question.split_once("とは").map(|(before, _)| before.trim_matches(['「', '」', ' ']).to_owned());
         let asks = has(&["定義", "意味", "what is ", "what are ", "define", "meaning of"]);
         Self {
-            defined: defined.or(asks.then(String::new)), transitional: has(&["施行", "附則", "経過", "改正"])
+            defined: defined.or(asks.then(String::new)),
+            transitional: has(&["施行", "附則", "経過", "改正"]),
+            time: has(&ASK_TIME),
+            number: has(&ASK_NUMBER),
+            reason: has(&ASK_REASON),
         }
     }
 
@@ -37,7 +160,7 @@ impl Wanted {
         let text = sentence.trim();
         let chars = text.chars().count();
         // Markup, and remarks that stand alone in brackets.
-        if text.starts_with('<') || text.contains("-->") || is_bracketed(text) {
+        if text.starts_with(['<', '→']) || text.starts_with("//") || text.contains("-->") || is_bracketed(text) {
             return 0.0;
         }
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -49,8 +172,14 @@ impl Wanted {
         let bare = text.trim_end_matches(['」', '』', '）', ')', '"', '”', '*', '_', '`']);
         if bare.ends_with(['?', '？']) {
             worth *= 0.6;
+        } else if bare.ends_with([':', '：']) {
+            // What it leads to is missing.
+            worth *= 0.6;
         } else if !bare.ends_with(['。', '．', '.', '!', '！']) {
             worth *= 0.75;
+        }
+        if signs(text) > MOST_SIGNS {
+            worth *= 0.4;
         }
         if TAILS.iter().any(|tail| text.starts_with(tail)) || text.starts_with(|char: char| char.is_ascii_lowercase()) {
             worth *= 0.6;
@@ -61,8 +190,31 @@ impl Wanted {
         if self.defined.as_ref().is_some_and(|term| text.contains(term) && has(&DEFINING)) {
             worth *= 1.4;
         }
+        let digits = text.contains(|char: char| char.is_numeric() || "一二三四五六七八九十百千万億".contains(char));
+        if self.time {
+            worth *= if digits && (has(&TIMES) || has(&MONTHS) || has_year(text)) { 1.3 } else { 0.9 };
+        } else if self.number {
+            worth *= if digits { 1.3 } else { 0.9 };
+        }
+        if self.reason && has(&REASONING) {
+            worth *= 1.2;
+        }
         worth
     }
+}
+
+/// The share of a text that is signs of code or of addresses.
+fn signs(text: &str) -> f64 {
+    let sign = |char: &char| {
+        matches!(char, '{' | '}' | '(' | ')' | ';' | '=' | '<' | '>' | '/' | '\\' | '|' | '$' | '_' | '#')
+    };
+    let count = |chars: usize| u32::try_from(chars).map_or(f64::MAX, f64::from);
+    count(text.chars().filter(sign).count()) / count(text.chars().count().max(1))
+}
+
+/// Whether four digits stand together.
+fn has_year(text: &str) -> bool {
+    text.split(|char: char| !char.is_ascii_digit()).any(|digits| digits.len() == 4)
 }
 
 /// Whether all of a text is in one pair of brackets.
@@ -105,6 +257,19 @@ mod tests {
                 "Share a counter between threads with a mutex.",
                 "<Listing caption=\"Share a counter between threads with a mutex\">",
             ),
+            ("開館はいつですか", "図書館は1950年に開館した。", "図書館は多くの人の希望により開館した。"),
+            (
+                "How many counters are there?",
+                "The hall has 12 counters in all.",
+                "The hall has counters for everybody.",
+            ),
+            ("なぜ休館したか", "設備が故障したため、図書館は休館した。", "図書館は四月の初めに休館しました。"),
+            (
+                "set a property",
+                "Set the property before the first request.",
+                "h('div', { '.name': 'set', '^width': '100' }) // a property.",
+            ),
+            ("list the options", "The options are read from the file.", "The options are the following:"),
         ];
         for (question, good, bad) in cases {
             let wanted = Wanted::by(question);

@@ -302,7 +302,7 @@ async fn synthesise(app: &App, work: &mut Work, sources: &[Source], keeper: Keep
     } else {
         keeper.kept().await?;
     }
-    let draft = extractive::draft(sources);
+    let draft = extractive::draft(work.question(), sources);
     work.first_text();
     work.log.push(Event::Delta(draft.text.clone()));
     Ok(draft)

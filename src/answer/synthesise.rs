@@ -37,6 +37,8 @@ pub(super) struct Source {
     pub(super) dated: String,
     pub(super) summary: String,
     pub(super) key_points: Vec<String>,
+    /// Of its document, 0 to 1.
+    pub(super) relevance: f64,
     pub(super) evidence: Evidence,
 }
 
@@ -69,6 +71,7 @@ pub(super) fn sources(question: &str, analysed: &[Analysed]) -> Vec<Source> {
             dated: one.dated.clone(),
             summary: one.analysis.summary.clone(),
             key_points: one.analysis.key_points.clone(),
+            relevance: one.analysis.relevance_score,
             evidence,
         })
         .collect()

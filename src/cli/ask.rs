@@ -1,14 +1,13 @@
 //! `dokkai ask`.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::session::Session;
-use super::{CliError, collection_flag, filter_flag, ingest, json_flag, server_flag, start_logs};
+use super::{CliError, collection_flag, docs_flag, filter_flag, json_flag, server_flag, start_logs};
 use crate::config::Config;
 use crate::model::filter::Filter;
 use crate::model::{Mode, QuestionRecord, QuestionStatus};
@@ -17,15 +16,7 @@ pub(super) fn command() -> Command {
     Command::new("ask")
         .about("Ask a question; with --docs, of these files alone")
         .arg(Arg::new("question").required(true).value_name("QUESTION"))
-        .arg(
-            Arg::new("docs")
-                .long("docs")
-                .num_args(1..)
-                .value_name("PATH")
-                .value_parser(clap::value_parser!(PathBuf))
-                .conflicts_with("server")
-                .help("Read these files and folders into a temporary data folder and ask those"),
-        )
+        .arg(docs_flag())
         .arg(collection_flag("Only documents of this collection"))
         .arg(filter_flag())
         .arg(json_flag())
@@ -34,22 +25,8 @@ pub(super) fn command() -> Command {
 
 pub(super) async fn run(matches: &ArgMatches, config: Config) -> Result<(), CliError> {
     start_logs(&config, true);
-    let docs: Vec<PathBuf> = matches.get_many("docs").into_iter().flatten().cloned().collect();
-    if docs.is_empty() {
-        let session = Session::open(matches, config).await?;
-        let answered = ask(&session, matches).await;
-        session.close().await;
-        return answered;
-    }
-    // Dropped at the end with all that it holds.
-    let folder = tempfile::tempdir()?;
-    let session = Session::start(Config { data_dir: folder.path().to_owned(), ..config }).await?;
-    let collection = matches.get_one::<String>("collection").map(String::as_str);
-    let answered = async {
-        ingest::report_failures(&ingest::ingest(&session.client, &docs, collection).await?);
-        ask(&session, matches).await
-    }
-    .await;
+    let session = Session::to_ask(matches, config).await?;
+    let answered = ask(&session, matches).await;
     session.close().await;
     answered
 }

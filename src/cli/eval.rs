@@ -1,6 +1,8 @@
 //! `dokkai eval`: how well retrieval works on a judged collection. The collection is ingested into a data folder of its
 //! own through the same API as any other documents, then every query is searched for, one after the other.
+//! With `--answers`, how well questions are answered: see [`answers`].
 
+mod answers;
 mod collection;
 mod fill;
 mod measure;
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Command};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -78,10 +81,11 @@ pub(super) fn command() -> Command {
         Arg::new(name).long(long).value_name("FOLDER").value_parser(clap::value_parser!(PathBuf))
     };
     Command::new("eval")
-        .about("Measure retrieval on a judged collection (BEIR's form, or real files with judgements)")
+        .about("Measure retrieval on a judged collection (BEIR's form, or real files with judgements), or answers")
         .arg(
             Arg::new("folder")
-                .required(true)
+                .required_unless_present("answers")
+                .conflicts_with("answers")
                 .value_name("BEIR_DIR")
                 .value_parser(clap::value_parser!(PathBuf))
                 .help("Folder of queries.jsonl, qrels/SPLIT.tsv, and corpus.jsonl or a folder files"),
@@ -98,7 +102,7 @@ pub(super) fn command() -> Command {
                 .long("limit")
                 .value_name("N")
                 .value_parser(clap::value_parser!(u32).range(1..))
-                .help("Only the first queries"),
+                .help("Only the first queries or questions"),
         )
         .arg(folder("keep", "keep").help("Keep documents, index and vectors in this folder, and use them again"))
         .arg(
@@ -108,15 +112,19 @@ pub(super) fn command() -> Command {
                 .value_parser(clap::value_parser!(PathBuf))
                 .help("Compare with an earlier run's --json, by a paired bootstrap"),
         )
+        .args(answers::args())
         .arg(json_flag())
 }
 
 pub(super) async fn run(matches: &ArgMatches, config: Config) -> Result<(), CliError> {
     start_logs(&config, true);
+    if let Some(questions) = matches.get_one::<PathBuf>("answers") {
+        return answers::run(questions, matches, config).await;
+    }
     let text = |name: &str| matches.get_one::<String>(name).map(String::as_str);
     let path = |name: &str| matches.get_one::<PathBuf>(name);
     let Some(folder) = path("folder") else { return Err(CliError::Usage("name the collection's folder".to_owned())) };
-    let baseline = path("baseline").map(|path| read_report(path)).transpose()?;
+    let baseline: Option<Report> = path("baseline").map(|path| read_report(path)).transpose()?;
     let mut collection = Collection::open(folder, text("split").unwrap_or("test"))?;
     if let Some(limit) = matches.get_one::<u32>("limit") {
         collection.queries.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
@@ -260,12 +268,16 @@ fn report(
 
 /// The language that a query is written in, as far as its letters tell.
 fn language(text: &str) -> &'static str {
-    let is_japanese =
-        |c: char| matches!(c, '\u{3041}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ff66}'..='\u{ff9f}');
     if text.chars().any(is_japanese) { "ja" } else { "en" }
 }
 
-fn read_report(path: &Path) -> Result<Report, CliError> {
+/// Whether a letter is kana or kanji.
+fn is_japanese(letter: char) -> bool {
+    matches!(letter, '\u{3041}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ff66}'..='\u{ff9f}')
+}
+
+/// An earlier run's `--json`.
+fn read_report<T: DeserializeOwned>(path: &Path) -> Result<T, CliError> {
     let unreadable = |error: &dyn std::fmt::Display| CliError::Usage(format!("{}: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
     serde_json::from_str(&text).map_err(|error| unreadable(&error))

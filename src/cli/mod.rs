@@ -18,7 +18,7 @@ mod sync;
 mod verify;
 mod watch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -143,6 +143,17 @@ fn json_flag() -> Arg {
 /// `--server URL`, for commands that talk to a server.
 fn server_flag() -> Arg {
     Arg::new("server").long("server").value_name("URL").help("Talk to this server instead of opening the data folder")
+}
+
+/// `--docs PATH…`, for commands that ask.
+fn docs_flag() -> Arg {
+    Arg::new("docs")
+        .long("docs")
+        .num_args(1..)
+        .value_name("PATH")
+        .value_parser(clap::value_parser!(PathBuf))
+        .conflicts_with("server")
+        .help("Read these files and folders into a temporary data folder and ask those")
 }
 
 /// `--collection NAME`.

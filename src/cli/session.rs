@@ -1,7 +1,10 @@
 //! The server that a command talks to: one that runs already, or one of its own for as long as it runs.
 
+use std::path::PathBuf;
+
 use clap::ArgMatches;
 use secrecy::{ExposeSecret as _, SecretString};
+use tempfile::TempDir;
 
 use super::CliError;
 use super::client::Client;
@@ -13,6 +16,8 @@ use crate::server::{self, Running, StartError};
 pub(super) struct Session {
     pub(super) client: Client,
     own: Option<Running>,
+    /// The data folder of a server over some files alone; removed when it is dropped.
+    scratch: Option<TempDir>,
 }
 
 impl Session {
@@ -23,9 +28,31 @@ impl Session {
             Some(url) => {
                 let key = config.api_keys.iter().find(|key| !key.read_only).or(config.api_keys.first());
                 let client = Client::new(&url, key.map(|key| key.secret.expose_secret().to_owned()))?;
-                Ok(Self { client, own: None })
+                Ok(Self { client, own: None, scratch: None })
             }
             None => Self::start(config).await,
+        }
+    }
+
+    /// The server to ask: one over the files of `--docs` alone, else the one that [`Session::open`] finds or starts.
+    pub(super) async fn to_ask(matches: &ArgMatches, config: Config) -> Result<Self, CliError> {
+        let docs: Vec<PathBuf> = matches.get_many("docs").into_iter().flatten().cloned().collect();
+        if docs.is_empty() {
+            return Self::open(matches, config).await;
+        }
+        let folder = tempfile::tempdir()?;
+        let started = Self::start(Config { data_dir: folder.path().to_owned(), ..config }).await?;
+        let session = Self { scratch: Some(folder), ..started };
+        let collection = matches.get_one::<String>("collection").map(String::as_str);
+        match super::ingest::ingest(&session.client, &docs, collection).await {
+            Ok(outcomes) => {
+                super::ingest::report_failures(&outcomes);
+                Ok(session)
+            }
+            Err(error) => {
+                session.close().await;
+                Err(error)
+            }
         }
     }
 
@@ -39,7 +66,7 @@ impl Session {
         // The index may have to be built first: after a restore, or by a new version.
         ingest::caught_up(&own.app).await.map_err(StartError::from)?;
         let client = Client::new(&format!("http://{}", own.address), Some(secret))?;
-        Ok(Self { client, own: Some(own) })
+        Ok(Self { client, own: Some(own), scratch: None })
     }
 
     /// Stops the command's own server, its work stored.
@@ -48,5 +75,6 @@ impl Session {
         if let Some(own) = self.own {
             own.stop().await;
         }
+        drop(self.scratch);
     }
 }

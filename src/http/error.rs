@@ -101,9 +101,11 @@ fn status(code: Code) -> StatusCode {
         | Code::ScannedWithoutText
         | Code::ExtractionLimit
         | Code::ExtractionCrashed => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::UpstreamUnauthorized | Code::UpstreamRejected | Code::UpstreamInvalidReply | Code::UpstreamRefused => {
-            StatusCode::BAD_GATEWAY
-        }
+        Code::UpstreamUnauthorized
+        | Code::UpstreamRejected
+        | Code::UpstreamContextLength
+        | Code::UpstreamInvalidReply
+        | Code::UpstreamRefused => StatusCode::BAD_GATEWAY,
         Code::UpstreamTimeout | Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         Code::UpstreamRateLimited
         | Code::UpstreamUnavailable
@@ -126,6 +128,7 @@ fn kind(code: Code) -> &'static str {
         Code::Overloaded => "rate_limit_error",
         Code::UpstreamUnauthorized
         | Code::UpstreamRejected
+        | Code::UpstreamContextLength
         | Code::UpstreamRateLimited
         | Code::UpstreamUnavailable
         | Code::UpstreamTimeout

@@ -111,7 +111,7 @@ fn generation(index: usize, outcome: Result<crate::llm::Completion, crate::llm::
             ("failed", None, Some(call_problem(failed)), None, spent)
         }
     };
-    let Spent { attempts, latency, usage } = spent;
+    let Spent { attempts, latency, usage, .. } = spent;
     let latency_ms = whole_ms(latency);
     Generation { index, status, text, error, model, attempts, latency_ms, usage }
 }

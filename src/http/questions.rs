@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Bytes, Data, Json, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::events::{self, finished, seen, wants_events};
 use super::search::bad_filter;
 use crate::answer::{self, Ask, Replay};
 use crate::app::App;
-use crate::error::{Problem, check_length};
+use crate::error::{Code, Problem, check_length};
 use crate::live::EventLog;
 use crate::model::filter::Filter;
 use crate::model::{Feedback, Metadata, QuestionDetail, QuestionId, QuestionRecord, Rating};
@@ -110,15 +110,17 @@ struct Replayed {
     replay: QuestionRecord,
 }
 
-/// Reads the same documents again with other models.
+/// Reads the same documents again with other models; with the same ones where the body is empty.
 #[utoipa::path(post, path = "/api/questions/{id}/replay", tag = "questions", params(("id" = QuestionId, Path)), request_body = ReplayBody, responses((status = 200, description = "with `Accept: text/event-stream` the events", content((Replayed = "application/json"), (String = "text/event-stream")))))]
 pub(super) async fn replay(
     app: Data<App>,
     request: HttpRequest,
     id: Path<QuestionId>,
-    body: Json<ReplayBody>,
+    body: Bytes,
 ) -> Result<HttpResponse, ApiError> {
-    let ReplayBody { analysis_model, synthesis_model } = body.into_inner();
+    let body = if body.trim_ascii().is_empty() { Ok(ReplayBody::default()) } else { serde_json::from_slice(&body) };
+    let ReplayBody { analysis_model, synthesis_model } =
+        body.map_err(|error| Problem::new(Code::InvalidRequest, format!("the body cannot be read: {error}")))?;
     let models = Replay { analysis_model, synthesis_model };
     let (original, log) = answer::replay(&app.into_inner(), *id, models).await?;
     if wants_events(request.headers()) {

@@ -208,7 +208,7 @@ async fn call(app: &App, texts: impl Iterator<Item = &str>, flow: Uuid) -> Resul
 
 /// Whether the failure is about the text, such as its length, rather than about the upstream.
 fn refuses_text(error: &LlmError) -> bool {
-    matches!(error, LlmError::Rejected { status: 400 | 413 | 422 })
+    matches!(error, LlmError::TooLong | LlmError::Rejected { status: 400 | 413 | 422 })
 }
 
 /// Reads a space's vectors into memory.

@@ -53,7 +53,8 @@ impl Llm {
     /// Turns texts into vectors, all in one request.
     ///
     /// # Errors
-    /// As [`Llm::complete`]; [`LlmError::Rejected`] where the upstream takes no request of this size or text.
+    /// As [`Llm::complete`]; [`LlmError::Rejected`] or [`LlmError::TooLong`] where the upstream takes no request of
+    /// this size or text.
     pub async fn embed(&self, embed: Embed) -> Result<Embedded, CallFailed> {
         if !self.configured {
             return Err(CallFailed { error: LlmError::NotConfigured, spent: Spent::default(), partial: None });

@@ -101,7 +101,7 @@ fn name(failure: &Failure) -> String {
 fn error(failure: &Failure, decision: Decision) -> LlmError {
     let unavailable = |reason: &str| LlmError::Unavailable { reason: reason.to_owned() };
     match failure {
-        Failure::Status(StatusFailure { status, .. }) => match status {
+        Failure::Status(StatusFailure { status, too_long, .. }) => match status {
             401 | 403 => LlmError::Unauthorized { status: *status },
             402 => unavailable("the account's quota is used up"),
             429 if decision == Decision::GiveUp => unavailable("the account's quota is used up"),
@@ -115,6 +115,7 @@ fn error(failure: &Failure, decision: Decision) -> LlmError {
                     | Decision::AfterBackoff => None,
                 },
             },
+            400 | 413 | 422 | 500 if *too_long => LlmError::TooLong,
             408 | 425 | 409 | 500.. => unavailable(&format!("HTTP {status}")),
             _ => LlmError::Rejected { status: *status },
         },

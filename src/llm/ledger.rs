@@ -109,7 +109,7 @@ impl<'a> Meter<'a> {
         };
         // Nobody keeps the ledger: the call is as good as before.
         let _ = self.ledger.send(record);
-        Spent { attempts: usage.upstream_calls, latency, usage: usage.clone() }
+        Spent { attempts: usage.upstream_calls, latency, usage: usage.clone(), repairs: 0 }
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {

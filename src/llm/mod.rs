@@ -130,7 +130,8 @@ impl Llm {
             Ok(value) => return Ok(JsonCompletion { value, raw: first.text.clone(), completion: first }),
             Err(problem) => problem,
         };
-        if first.finish_reason.as_deref() == Some("length") {
+        // JSON that was cut needs more room; a model that went on in prose, or in circles, needs none.
+        if first.finish_reason.as_deref() == Some("length") && first.text.contains('{') {
             call.max_tokens = call.max_tokens.saturating_mul(2);
         }
         call.messages.push(Message { role: Role::Assistant, content: first.text.clone() });
@@ -138,6 +139,7 @@ impl Llm {
         // The straggler's clock is for first replies.
         call.hedge = None;
         let mut spent = first.spent;
+        spent.repairs += 1;
         match self.run(&call, None).await {
             Ok(mut second) => {
                 spent.add(&second.spent);
@@ -347,6 +349,8 @@ pub struct Spent {
     pub latency: Duration,
     /// Tokens and money of all tries.
     pub usage: Usage,
+    /// Replies that made no sense and were asked for once more.
+    pub repairs: u32,
 }
 
 /// A call that failed for good.
@@ -367,6 +371,7 @@ impl Spent {
         self.attempts += other.attempts;
         self.latency += other.latency;
         self.usage.add(&other.usage);
+        self.repairs += other.repairs;
     }
 }
 
@@ -385,6 +390,11 @@ pub enum LlmError {
         /// HTTP status.
         status: u16,
     },
+    /// The prompt does not fit into the model's context window.
+    #[error(
+        "the prompt is longer than the model can read; choose a model, or a server setting, with a larger context window"
+    )]
+    TooLong,
     /// 429 until the attempts or the time ran out.
     #[error("the upstream's rate limit outlasted every attempt; ask again later or lower DOKKAI_LLM_RPM")]
     RateLimited {
@@ -420,6 +430,7 @@ impl LlmError {
         match self {
             Self::Unauthorized { .. } => Code::UpstreamUnauthorized,
             Self::Rejected { .. } => Code::UpstreamRejected,
+            Self::TooLong => Code::UpstreamContextLength,
             Self::RateLimited { .. } => Code::UpstreamRateLimited,
             Self::Unavailable { .. } => Code::UpstreamUnavailable,
             Self::TimedOut(_) => Code::UpstreamTimeout,

@@ -39,6 +39,8 @@ pub(super) struct StatusFailure {
     pub(super) should_retry: Option<bool>,
     /// `error.code` or `error.type` of the body.
     pub(super) code: Option<String>,
+    /// Whether the body complains that the prompt is longer than the model can read.
+    pub(super) too_long: bool,
     /// The optional field that the body complains of.
     pub(super) refused_field: Option<Field>,
 }
@@ -81,6 +83,8 @@ fn decide_status(failure: &StatusFailure, now: SystemTime) -> Decision {
     match failure.status {
         401 => Decision::GiveUp,
         400 | 422 if let Some(field) = failure.refused_field => Decision::Without(field),
+        // Longer waiting makes no prompt shorter.
+        500 if failure.too_long => Decision::NextModel,
         // The key, the prompt or the name does not suit this model; it may suit the next.
         400 | 403 | 404 | 413 | 422 => Decision::NextModel,
         // Sent with 429 and never over by waiting.
@@ -220,6 +224,7 @@ mod tests {
         let field = Field::Temperature;
         check(StatusFailure { refused_field: Some(field), ..status(400) }, Decision::Without(field));
         check(StatusFailure { refused_field: Some(field), ..status(500) }, Decision::AfterBackoff);
+        check(StatusFailure { too_long: true, ..status(500) }, Decision::NextModel);
     }
 
     #[test]

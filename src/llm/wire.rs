@@ -93,6 +93,7 @@ pub(super) fn event(reply: &mut Reply, data: &str) -> Result<String, Failure> {
 /// What a failed status says.
 pub(super) fn status_failure(status: u16, headers: &reqwest::header::HeaderMap, body: &[u8]) -> StatusFailure {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = if body["error"].is_null() { &body } else { &body["error"] };
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     StatusFailure {
         status,
@@ -104,7 +105,8 @@ pub(super) fn status_failure(status: u16, headers: &reqwest::header::HeaderMap, 
         retry_after_ms: text("retry-after-ms").and_then(|text| text.parse().ok()),
         should_retry: text("x-should-retry").and_then(|text| text.parse().ok()),
         code: error_code(&body["error"]),
-        refused_field: dialect::refused_field(if body["error"].is_null() { &body } else { &body["error"] }),
+        too_long: says_too_long(error),
+        refused_field: dialect::refused_field(error),
     }
 }
 
@@ -176,8 +178,26 @@ pub(super) fn error_object(error: &Value) -> Failure {
         Some("model_not_found" | "not_found_error") => 404,
         Some(_) | None => 500,
     });
-    let refused_field = dialect::refused_field(error);
-    Failure::Status(StatusFailure { status, code, refused_field, ..StatusFailure::default() })
+    let (refused_field, too_long) = (dialect::refused_field(error), says_too_long(error));
+    Failure::Status(StatusFailure { status, code, refused_field, too_long, ..StatusFailure::default() })
+}
+
+/// Whether an error object says that the prompt does not fit into the model's context window, in whatever words.
+fn says_too_long(error: &Value) -> bool {
+    const WORDS: [&str; 9] = [
+        "context_length",
+        "context length",
+        "context window",
+        "context size",
+        "exceed_context",
+        "maximum context",
+        "prompt is too long",
+        "input is too long",
+        "too many input tokens",
+    ];
+    let said = [error, &error["code"], &error["type"], &error["message"], &error["detail"]];
+    let said = said.map(|value| value.as_str().unwrap_or_default().to_lowercase()).join(" ");
+    WORDS.iter().any(|words| said.contains(words))
 }
 
 fn error_code(error: &Value) -> Option<String> {

@@ -28,11 +28,28 @@ pub fn text_for(request: &ChatRequest) -> String {
         let body = document.split_once(">\n").or_else(|| document.split_once('>')).map_or(document, |(_, body)| body);
         return analysis(question, body);
     }
+    if let Some(conversation) = between(asked, "<conversation>", "</conversation>") {
+        return json!({"question": standalone(question, conversation)}).to_string();
+    }
     let said: String = asked.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(80).collect();
     if request.json {
         return json!({"summary": said, "key_points": [], "relevance": 0.0, "evidence": []}).to_string();
     }
     format!("This is a simulated reply to: {said}")
+}
+
+/// A follow-up with what it follows: a question that points back, or is too short to stand alone, is asked about the
+/// question before it.
+fn standalone(question: &str, conversation: &str) -> String {
+    const POINTERS: [&str; 14] =
+        ["それ", "これ", "その", "この", "あれ", "そこ", "では", " it", "it ", "that", "this", "they", "them", "and "];
+    let earlier = conversation.lines().rev().find_map(|line| line.trim().strip_prefix("Asked: "));
+    let lower = question.to_lowercase();
+    let points_back = POINTERS.iter().any(|word| lower.contains(word)) || terms(question).len() < 3;
+    match earlier.filter(|_| points_back) {
+        Some(earlier) => format!("{question} ({earlier})"),
+        None => question.to_owned(),
+    }
 }
 
 fn analysis(question: &str, document: &str) -> String {
@@ -231,6 +248,20 @@ mod tests {
             sentences(text),
             ["One sentence that `goes` on.", "Version 1.5 is out!", "first item, long 料金（税を除く。）は月末払い。"]
         );
+    }
+
+    #[test]
+    fn a_follow_up_is_asked_with_what_it_follows() {
+        let rewritten = |question: &str| {
+            let reply = ask(&format!(
+                "<conversation>\nAsked: 水道料金の支払期限は\nAnswered: 20日です。\n</conversation>\n\n<question>\n{question}\n</question>"
+            ));
+            let value: Value = serde_json::from_str(&reply).unwrap();
+            value["question"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(rewritten("それは延長できますか"), "それは延長できますか (水道料金の支払期限は)");
+        let alone = "図書館の開館時間と休館日を知りたい";
+        assert_eq!(rewritten(alone), alone);
     }
 
     #[test]

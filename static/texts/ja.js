@@ -284,6 +284,7 @@ export const ja = {
   "code.extraction_crashed": "ファイルの読み取り中に問題が起きました。",
   "code.upstream_unauthorized": "モデルの提供元が API キーを拒否しました。DOKKAI_LLM_API_KEY を確認してください。",
   "code.upstream_rejected": "モデルの提供元が要求を拒否しました。モデル名と DOKKAI_LLM_BASE_URL を確認してください。",
+  "code.upstream_context_length": "文書がモデルの読める長さを超えました。コンテキストの長いモデルを選んでください。",
   "code.upstream_rate_limited": "モデルの提供元の利用制限に達しました。しばらくしてからもう一度お試しください。",
   "code.upstream_unavailable": "モデルの提供元に接続できません。しばらくしてからもう一度お試しください。",
   "code.upstream_timeout": "モデルの提供元の応答が遅すぎました。もう一度お試しください。",

@@ -208,6 +208,11 @@ async fn a_replay_reads_the_same_documents_with_other_models_and_shows_both() {
     let before = calls(&fake, ANALYSIS);
     let both = app.post(&path(&record, "/replay"), &json!({"synthesis_model": "other-writer"})).await.json();
     assert_eq!((calls(&fake, ANALYSIS), &both["replay"]["analyses"][0]["cached"]), (before, &json!(true)));
+    // Without a body everything stays as it was, and so does a replay of a replay.
+    let bare = app.send(app.request(Method::POST, &path(replay, "/replay"))).await;
+    assert_eq!(bare.json()["replay"]["models"], replay["models"], "{}", bare.body);
+    let odd = app.send(app.request(Method::POST, &path(&record, "/replay")).body("{")).await;
+    assert_eq!((odd.status, odd.code().as_str()), (StatusCode::BAD_REQUEST, "invalid_request"));
     let empty = app.post(&path(&record, "/replay"), &json!({"analysis_model": " "})).await;
     assert_eq!(empty.code(), "invalid_parameter");
 }

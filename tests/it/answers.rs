@@ -97,6 +97,45 @@ async fn a_document_whose_analysis_fails_is_shown_as_failed_and_the_answer_goes_
 }
 
 #[tokio::test]
+async fn a_document_that_is_too_long_for_the_model_is_said_to_be() {
+    let worded = [
+        r#"{"error":{"message":"This model's maximum context length is 4096 tokens.","code":"context_length_exceeded"}}"#,
+        r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}"#,
+    ];
+    for words in worded {
+        let fake = FakeLlm::start().await;
+        let app = app(&fake, &[]).await;
+        add_many(&app, 2).await;
+        fake.when().prompt("Branch 1 opens").model(ANALYSIS).always(Answer::status(400, &[], words));
+        fake.when().model(ANALYSIS).always(analysis(0.9, &["opens at nine o'clock"]));
+        let record = app.ask_with(&json!({"question": "When does the branch open?"})).await;
+        let failed = record["analyses"].as_array().unwrap().iter().find(|one| one["status"] == "failed").unwrap();
+        assert_eq!(failed["error"]["code"], "upstream_context_length", "{words}");
+        assert_eq!(
+            (&failed["attempts"], &record["status"]),
+            (&json!(1), &json!("partial")),
+            "asking again helps nobody"
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_json_that_was_cut_gets_more_room_when_it_is_asked_for_again() {
+    for (said, factor) in [("{\"relevance_score\": 0.9, \"summary", 2), ("The answer is no. The answer is no. The", 1)]
+    {
+        let fake = FakeLlm::start().await;
+        let app = app(&fake, &[]).await;
+        add_many(&app, 1).await;
+        let cut = json!({"choices": [{"message": {"content": said}, "finish_reason": "length"}]});
+        fake.when().model(ANALYSIS).then([Answer::body(&cut.to_string()), analysis(0.9, &["opens at nine o'clock"])]);
+        let record = app.ask_with(&json!({"question": "When does the branch open?"})).await;
+        assert_eq!(record["analyses"][0]["repairs"], 1, "{record}");
+        let room: Vec<u64> = fake.bodies().iter().take(2).map(|body| body["max_tokens"].as_u64().unwrap()).collect();
+        assert_eq!(room[1], room[0] * factor, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn with_the_upstream_down_the_documents_own_sentences_answer_and_the_reason_is_said() {
     let fake = FakeLlm::start().await;
     let app = app(&fake, &[]).await;

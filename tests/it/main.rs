@@ -18,6 +18,7 @@ mod filters;
 mod formats;
 mod hybrid;
 mod injection;
+mod judged;
 mod mcp;
 mod migrations;
 mod openai;

@@ -159,7 +159,7 @@ fn judgement(line: &str) -> Option<(&str, &str, i64)> {
 }
 
 /// The lines that are not blank, with their numbers.
-fn lines(path: &Path) -> Result<impl Iterator<Item = Result<(usize, String), CliError>> + use<>, CliError> {
+pub(super) fn lines(path: &Path) -> Result<impl Iterator<Item = Result<(usize, String), CliError>> + use<>, CliError> {
     let file = File::open(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
     let numbered = (1..).zip(BufReader::new(file).lines());
     Ok(numbered.filter_map(|(number, line)| match line {
@@ -173,7 +173,8 @@ fn usage(message: String) -> CliError {
     CliError::Usage(message)
 }
 
-fn unreadable(path: &Path, line: usize, reason: &impl std::fmt::Display) -> CliError {
+/// What is wrong with a line of a file.
+pub(super) fn unreadable(path: &Path, line: usize, reason: &impl std::fmt::Display) -> CliError {
     usage(format!("{}, line {line}: {reason}", path.display()))
 }
 

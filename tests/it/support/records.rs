@@ -55,6 +55,7 @@ pub(crate) fn analysis(document_id: DocumentId, status: AnalysisStatus) -> Analy
         latency_ms: 1,
         usage: Usage::default(),
         dropped_quotes: 0,
+        repairs: 0,
         content_hash: String::new(),
     }
 }
