@@ -26,6 +26,7 @@ mod openapi;
 mod page;
 mod questions;
 mod readme;
+mod responses;
 mod restart;
 mod scans;
 mod search;
