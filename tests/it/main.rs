@@ -11,6 +11,7 @@ mod conversations;
 mod crashes;
 mod documents;
 mod errors;
+mod evaluation;
 mod extract;
 mod filters;
 mod formats;

@@ -11,7 +11,7 @@ use tantivy::schema::Field;
 use tantivy::{DocId, InvertedIndexReader, SegmentReader};
 use uuid::Uuid;
 
-use super::schema::{Fields, HIGH, LOW, ORDINAL, Texts};
+use super::schema::{Fields, HIGH, LANGUAGE, LOW, NAME, ORDINAL, Texts};
 use super::statistics::Lengths;
 use crate::model::{DocumentId, PassageId};
 
@@ -20,6 +20,10 @@ pub(super) struct Segment {
     pub(super) id: SegmentId,
     pub(super) passages: Part,
     pub(super) wholes: Part,
+    /// Where whole documents of a name are.
+    pub(super) names: Arc<InvertedIndexReader>,
+    name: Column<u64>,
+    language: Column<u64>,
     ordinal: Column<u64>,
     /// One past each document's last entry, which is the document as a whole. A document's entries are written together.
     ends: Vec<DocId>,
@@ -53,7 +57,9 @@ impl Segment {
             documents.push(DocumentId(id));
         }
         let (passages, wholes) = (Part::new(reader, fields.passage)?, Part::new(reader, fields.whole)?);
-        Ok(Self { id: reader.segment_id(), passages, wholes, ordinal, ends, documents })
+        let (name, language) = (columns.u64(NAME)?, columns.u64(LANGUAGE)?);
+        let names = reader.inverted_index(fields.name)?;
+        Ok(Self { id: reader.segment_id(), passages, wholes, names, name, language, ordinal, ends, documents })
     }
 
     /// The place, among the segment's documents, of the one that an entry belongs to.
@@ -70,6 +76,16 @@ impl Segment {
     pub(super) fn entries(&self, place: usize) -> Range<DocId> {
         let start = place.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
         start..self.ends.get(place).copied().unwrap_or(start)
+    }
+
+    /// What the document at a place and its translations are named, where it has a name.
+    pub(super) fn name(&self, place: usize) -> Option<u64> {
+        self.name.first(self.entries(place).end.checked_sub(1)?)
+    }
+
+    /// The language of a whole document.
+    pub(super) fn language(&self, whole: DocId) -> u64 {
+        self.language.first(whole).unwrap_or_default()
     }
 
     /// The passage that an entry is.

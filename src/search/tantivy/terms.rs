@@ -4,16 +4,22 @@ use std::collections::HashMap;
 
 use tantivy::Term;
 use tantivy::postings::TermInfo;
-use tantivy::query::{Bm25Weight, BooleanQuery, BoostQuery, Occur, Query, TermQuery};
+use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
 use tantivy::schema::IndexRecordOption;
 
 use super::narrow::Narrowed;
 use super::query::Breadth;
 use super::segment::Part;
-use super::statistics::{Frequencies, Level};
+use super::statistics::{Curve, Frequencies, Level};
 
 /// Most bigrams that candidates are found by beside words; the commoner ones only order what the others found.
 const MOST_RARE_GRAMS: usize = 8;
+
+/// Terms that candidates are found by, however common they are.
+const LEAST_TERMS: usize = 4;
+
+/// Entries with a term that are gone through to find candidates, for all terms beyond those together.
+const MOST_ENTRIES: u64 = 40_000;
 
 /// The terms of a question among entries of one size.
 pub(super) struct Found<'a> {
@@ -59,15 +65,11 @@ impl<'a> Found<'a> {
         self.terms.iter().map(|(term, _)| term.field() == self.frequencies.level.texts.grams)
     }
 
-    /// What each term is worth.
-    pub(super) fn weights(&self) -> Vec<Bm25Weight> {
+    /// What each term is worth where it stands as often as can be, and how its frequency counts.
+    pub(super) fn weights(&self) -> Vec<(f32, &'a Curve)> {
         let level = self.frequencies.level;
-        let weight = |(term, weight): &(Term, f32)| {
-            // A term that no entry has is scored nowhere; its weight only keeps the places in step.
-            let frequency = self.frequency(term).min(level.entries);
-            Bm25Weight::for_one_term_without_explain(frequency, level.entries, level.average(term.field()))
-                .boost_by(*weight)
-        };
+        let weight =
+            |(term, weight): &(Term, f32)| (weight * level.idf(self.frequency(term)), level.curve(term.field()));
         self.terms.iter().map(weight).collect()
     }
 
@@ -75,8 +77,11 @@ impl<'a> Found<'a> {
     pub(super) fn query(&self, breadth: Breadth, wanted: Option<Box<dyn Query>>) -> Box<dyn Query> {
         let present = self.terms.iter().filter(|(term, _)| self.frequency(term) > 0);
         let grams_field = self.frequencies.level.texts.grams;
-        let (mut grams, words): (Vec<_>, Vec<_>) = present.partition(|(term, _)| term.field() == grams_field);
-        if !words.is_empty() {
+        let (mut grams, mut words): (Vec<_>, Vec<_>) = present.partition(|(term, _)| term.field() == grams_field);
+        if words.is_empty() {
+            self.keep_telling(&mut grams);
+        } else {
+            self.keep_telling(&mut words);
             grams.sort_by_key(|(term, _)| self.frequency(term));
             grams.truncate(match breadth {
                 Breadth::Words => 0,
@@ -92,6 +97,18 @@ impl<'a> Found<'a> {
             Some(wanted) => Box::new(Narrowed::new(query, wanted)),
             None => query,
         }
+    }
+
+    /// Leaves out the commonest terms where the others find enough: what holds none of those is not among the best, and
+    /// going through half of a large index takes most of the time.
+    fn keep_telling(&self, terms: &mut Vec<&(Term, f32)>) {
+        terms.sort_by_key(|(term, _)| self.frequency(term));
+        let (mut kept, mut entries) = (0, 0);
+        terms.retain(|(term, _)| {
+            entries += self.frequency(term);
+            kept += 1;
+            kept <= LEAST_TERMS || entries <= MOST_ENTRIES
+        });
     }
 
     fn frequency(&self, term: &Term) -> u64 {

@@ -1,0 +1,307 @@
+//! How long a search takes as the index grows: fills an index with ever more passages made of judged collections'
+//! texts, and asks their queries one after the other, on one thread. Beside it tantivy alone: the same terms in one
+//! field, the question an OR of them. `search_speed COUNTS FOLDER…`, as in `search_speed 10000,100000 DATA/scifact`.
+//!
+//! A collection is too small, and repeated it has no more words than once. So each repetition mixes the sentences of
+//! its texts anew and writes some of its words otherwise, and the vocabulary grows as it does in life.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use dokkai::model::filter::{Facet, Filter, Scalar};
+use dokkai::model::{DocumentId, Passage, PassageId};
+use dokkai::search::analyzer::{self, TokenKind};
+use dokkai::search::tantivy::TantivySearch;
+use dokkai::search::{Change, DocumentState, IndexedDocument, Search, SearchQuery};
+use serde::Deserialize;
+use tantivy::collector::TopDocs;
+use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
+use tantivy::schema::{Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
+use tantivy::tokenizer::{PreTokenizedString, Token};
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term};
+
+/// Most characters of a passage: about its tokens at the most, in either language.
+const LONGEST: (usize, usize) = (1_000, 400);
+
+/// Queries of all collections together, evenly taken.
+const QUERIES: usize = 600;
+
+/// Passages of one commit.
+const BATCH: usize = 20_000;
+
+/// One in so many words is written otherwise in a repetition.
+const OTHERWISE: usize = 25;
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    title: String,
+    text: String,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let usage = "usage: search_speed COUNTS FOLDER…";
+    let mut arguments = std::env::args().skip(1);
+    let counts = arguments.next().ok_or(usage)?;
+    let counts: Vec<usize> = counts.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let folders: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
+    let mut texts = Texts::read(&folders)?;
+    let mut queries = Vec::new();
+    for folder in &folders {
+        queries.extend(read(&folder.join("queries.jsonl"))?.into_iter().map(|entry| entry.text));
+    }
+    let step = queries.len().div_ceil(QUERIES).max(1);
+    let queries: Vec<String> = queries.into_iter().step_by(step).collect();
+
+    let (ours, plain) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let search = TantivySearch::open(ours.path(), "speed")?;
+    let mut alone = Alone::create(plain.path())?;
+    println!("passages     index   p50 ms   p99 ms  filtered p50   p99 | tantivy alone: index   p50 ms   p99 ms");
+    let (mut passages, mut seq) = (0, 0);
+    for count in counts {
+        while passages < count {
+            let mut batch = Vec::new();
+            let until = count.min(passages + BATCH);
+            while passages < until {
+                seq += 1;
+                let document = texts.document(seq);
+                passages += document.passages.len();
+                alone.add(&document)?;
+                let document_id = id(seq);
+                batch.push(Change { seq, document_id, state: DocumentState::Present(Arc::new(document)) });
+            }
+            search.apply(batch).await?;
+            alone.commit()?;
+            eprint!("\r{passages} passages ");
+        }
+        let filter = Filter::read(serde_json::json!({"metadata.year": {"gte": 2020}}))?;
+        let times = ask(&search, &queries, None).await?;
+        let filtered = ask(&search, &queries, Some(&filter)).await?;
+        let theirs = alone.ask(&queries)?;
+        println!(
+            "\r{passages:>8}  {:>5} MB {:>8.2} {:>8.2}      {:>8.2} {:>8.2} |         {:>5} MB {:>8.2} {:>8.2}",
+            megabytes(ours.path())?,
+            percentile(&times, 0.5),
+            percentile(&times, 0.99),
+            percentile(&filtered, 0.5),
+            percentile(&filtered, 0.99),
+            megabytes(plain.path())?,
+            percentile(&theirs, 0.5),
+            percentile(&theirs, 0.99),
+        );
+    }
+    Ok(())
+}
+
+/// Sorted times in milliseconds, after one round that is not counted.
+async fn ask(search: &TantivySearch, queries: &[String], filter: Option<&Filter>) -> Result<Vec<f64>, Box<dyn Error>> {
+    let mut times = Vec::with_capacity(queries.len());
+    for round in 0..2 {
+        for text in queries {
+            let begun = Instant::now();
+            let asked = SearchQuery {
+                text: text.clone(),
+                collection: None,
+                filter: filter.cloned(),
+                limit: 10,
+                passages_per_document: 3,
+            };
+            search.search(asked).await?;
+            if round > 0 {
+                times.push(begun.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    Ok(times)
+}
+
+fn percentile(times: &[f64], share: f64) -> f64 {
+    times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default()
+}
+
+fn id(number: u64) -> DocumentId {
+    DocumentId(uuid::Uuid::from_u128(number.into()))
+}
+
+fn megabytes(folder: &Path) -> Result<u64, Box<dyn Error>> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(bytes >> 20)
+}
+
+fn read(path: &Path) -> Result<Vec<Entry>, Box<dyn Error>> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+/// What documents are made of.
+struct Texts {
+    /// By collection: documents as titles and sentences.
+    collections: Vec<Vec<(String, Vec<String>)>>,
+    dice: fastrand::Rng,
+}
+
+impl Texts {
+    fn read(folders: &[PathBuf]) -> Result<Self, Box<dyn Error>> {
+        let mut collections = Vec::new();
+        for folder in folders {
+            let entries = read(&folder.join("corpus.jsonl"))?;
+            collections.push(entries.into_iter().map(|entry| (entry.title, sentences(&entry.text))).collect());
+        }
+        Ok(Self { collections, dice: fastrand::Rng::with_seed(7) })
+    }
+
+    /// The document of a number: an original while there are any, afterwards one like them.
+    fn document(&mut self, number: u64) -> IndexedDocument {
+        let number = number as usize - 1;
+        let of_it = &self.collections[number % self.collections.len()];
+        let place = number / self.collections.len();
+        let (title, sentences) = &of_it[place % of_it.len()];
+        let text = if place < of_it.len() {
+            sentences.concat()
+        } else {
+            let mixed = sentences.iter().map(|sentence| {
+                let other = &of_it[self.dice.usize(..of_it.len())].1;
+                let from = if self.dice.bool() || other.is_empty() {
+                    sentence
+                } else {
+                    &other[self.dice.usize(..other.len())]
+                };
+                otherwise(&mut self.dice, from)
+            });
+            mixed.collect()
+        };
+        let year =
+            Facet { path: "metadata.year".to_owned(), value: Scalar::Number(f64::from(self.dice.u32(1990..2026))) };
+        let document_id = id(number as u64 + 1);
+        let passages = cut(document_id, &text);
+        IndexedDocument {
+            title: title.clone(),
+            collection: "default".to_owned(),
+            facets: vec![year],
+            file_name: None,
+            language: None,
+            passages,
+        }
+    }
+}
+
+fn sentences(text: &str) -> Vec<String> {
+    text.split_inclusive(['。', '.', '\n']).map(str::to_owned).collect()
+}
+
+/// A sentence with some of its words replaced: by words of letters drawn anew, in the script of the sentence.
+fn otherwise(dice: &mut fastrand::Rng, sentence: &str) -> String {
+    const KATAKANA: &str = "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモラリルレロン";
+    if sentence.contains(' ') {
+        let word = |word: &str| {
+            let length = word.trim_end().len();
+            if dice.usize(..OTHERWISE) > 0 || length < 4 {
+                return word.to_owned();
+            }
+            let letters: String = (0..dice.usize(2..5)).map(|_| dice.lowercase()).collect();
+            format!("{}{letters} ", word.trim_end().chars().take(4).collect::<String>())
+        };
+        return sentence.split_inclusive(' ').map(word).collect();
+    }
+    let mut changed = String::new();
+    for character in sentence.chars() {
+        changed.push(character);
+        if dice.usize(..OTHERWISE * 4) == 0 {
+            for _ in 0..dice.usize(3..6) {
+                changed.extend(KATAKANA.chars().nth(dice.usize(..KATAKANA.chars().count())));
+            }
+        }
+    }
+    changed
+}
+
+/// The simplest possible cut, at the end of a sentence.
+fn cut(document_id: DocumentId, text: &str) -> Vec<Passage> {
+    let longest = if text.contains(' ') { LONGEST.0 } else { LONGEST.1 };
+    let mut texts: Vec<String> = Vec::new();
+    for sentence in sentences(text) {
+        match texts.last_mut() {
+            Some(last) if last.chars().count() + sentence.chars().count() <= longest => last.push_str(&sentence),
+            _ => texts.push(sentence),
+        }
+    }
+    let passage = |(ordinal, text): (u32, String)| Passage {
+        id: PassageId { document_id, ordinal },
+        start: 0,
+        end: text.chars().count(),
+        text,
+        page: None,
+        heading: None,
+    };
+    (0..).zip(texts).map(passage).collect()
+}
+
+/// tantivy by itself.
+struct Alone {
+    text: Field,
+    writer: IndexWriter,
+    reader: IndexReader,
+}
+
+impl Alone {
+    fn create(folder: &Path) -> Result<Self, Box<dyn Error>> {
+        let indexing = TextFieldIndexing::default().set_index_option(IndexRecordOption::WithFreqs);
+        let mut schema = Schema::builder();
+        let text = schema.add_text_field("text", TextOptions::default().set_indexing_options(indexing));
+        let index = Index::create_in_dir(folder, schema.build())?;
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        Ok(Self { text, writer: index.writer_with_num_threads(1, 96 << 20)?, reader })
+    }
+
+    fn add(&mut self, document: &IndexedDocument) -> Result<(), Box<dyn Error>> {
+        for passage in &document.passages {
+            let tokens = terms(&format!("{}\n{}", document.title, passage.text));
+            let tokens = tokens.map(|text| Token { text, position: 0, ..Token::default() }).collect();
+            let mut entry = TantivyDocument::new();
+            entry.add_pre_tokenized_text(self.text, PreTokenizedString { text: String::new(), tokens });
+            self.writer.add_document(entry)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Box<dyn Error>> {
+        self.writer.commit()?;
+        Ok(self.reader.reload()?)
+    }
+
+    fn ask(&self, queries: &[String]) -> Result<Vec<f64>, Box<dyn Error>> {
+        let searcher = self.reader.searcher();
+        let mut times = Vec::with_capacity(queries.len());
+        for round in 0..2 {
+            for text in queries {
+                let begun = Instant::now();
+                let mut all: Vec<String> = terms(text).collect();
+                all.sort_unstable();
+                all.dedup();
+                let clause = |term: String| {
+                    let term = Term::from_field_text(self.text, &term);
+                    (Occur::Should, Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs)) as Box<dyn Query>)
+                };
+                let query = BooleanQuery::new(all.into_iter().map(clause).collect());
+                searcher.search(&query, &TopDocs::with_limit(10).order_by_score())?;
+                if round > 0 {
+                    times.push(begun.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+        }
+        times.sort_unstable_by(f64::total_cmp);
+        Ok(times)
+    }
+}
+
+/// The terms of a text, those that carry no meaning left out.
+fn terms(text: &str) -> impl Iterator<Item = String> + use<> {
+    analyzer::analyze(text).into_iter().filter(|token| token.kind != TokenKind::Stop).map(|token| token.term)
+}
