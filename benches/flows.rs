@@ -244,7 +244,7 @@ async fn load(texts: &[String], questions_asked: &[String]) {
     let bare = Arc::new(Bare::new(&url, &texts[..5]));
     let number = Arc::new(AtomicUsize::new(0));
     for clients in [1, 50, 200] {
-        let questions = clients * 8 + 40;
+        let questions = clients * 40 + 40;
         let server = Arc::clone(&server);
         let asked = Arc::clone(&asked);
         let counter = Arc::clone(&number);

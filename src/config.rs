@@ -145,6 +145,8 @@ pub struct Config {
     pub answer_deadline: Duration,
     /// One uploaded file.
     pub max_upload_bytes: usize,
+    /// Whether images of text are read, where the program for it is installed.
+    pub ocr: bool,
     /// Ceiling of one question's upstream cost.
     pub max_cost_usd: Option<f64>,
     /// Log filter.
@@ -204,6 +206,11 @@ impl Config {
             top_k,
             answer_deadline: read.milliseconds("answer_deadline_ms")?,
             max_upload_bytes: read.at_least_one("max_upload_mb")?.saturating_mul(1024 * 1024),
+            ocr: match read.text("ocr") {
+                "auto" => true,
+                "off" => false,
+                _ => return Err(read.invalid("ocr", "must be auto or off")),
+            },
             max_cost_usd: read.optional("max_cost_usd")?,
             log: read.text("log").to_owned(),
             log_format: match read.text("log_format") {
@@ -382,6 +389,7 @@ mod tests {
             (vec!["--llm-prices", "gpt-4.1=2"], "DOKKAI_LLM_PRICES"),
             (vec!["--database-url", "postgres://x"], "DOKKAI_DATABASE_URL"),
             (vec!["--log-format", "xml"], "DOKKAI_LOG_FORMAT"),
+            (vec!["--ocr", "sometimes"], "DOKKAI_OCR"),
             (vec!["--allow-open", "perhaps"], "DOKKAI_ALLOW_OPEN"),
         ];
         for (args, variable) in cases {

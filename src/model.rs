@@ -1,7 +1,6 @@
 //! Plain data shared by every module: ids, documents, passages, questions and the record of an answer.
 //! The serialised shapes of [`Document`] and [`QuestionRecord`] are the public interface.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,11 +12,13 @@ use crate::error::Problem;
 
 pub mod filter;
 mod run;
+mod usage;
 
 pub use run::{
     AnalysisReplies, Feedback, KeptAnalysis, Prompt, QuestionDetail, Rating, RunSettings, StandingAnalysis,
     SynthesisReply,
 };
+pub use usage::{CallRecord, ModelUsage, Usage, whole_ms};
 
 /// A JSON object as clients attach it to documents.
 pub type Metadata = serde_json::Map<String, serde_json::Value>;
@@ -377,62 +378,6 @@ pub struct Coverage {
     pub failed: u32,
     /// Not analysed by the deadline.
     pub timed_out: u32,
-}
-
-/// Tokens and money. Costs are what the upstream bills, by the price table.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Tokens sent.
-    pub prompt_tokens: u64,
-    /// Tokens received.
-    pub completion_tokens: u64,
-    /// Their sum.
-    pub total_tokens: u64,
-    /// US dollars.
-    pub cost_usd: f64,
-    /// Yuan or yen as the upstream bills it; see `llm::price`.
-    pub cost_jpy: f64,
-    /// Requests sent upstream, failed ones included.
-    pub upstream_calls: u32,
-    /// Whether some counts are estimates, since the upstream did not report them.
-    #[serde(default)]
-    pub estimated: bool,
-    /// The same by model.
-    #[serde(default)]
-    pub by_model: BTreeMap<String, ModelUsage>,
-}
-
-/// One model's part of a [`Usage`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ModelUsage {
-    /// Tokens sent.
-    pub prompt_tokens: u64,
-    /// Tokens received.
-    pub completion_tokens: u64,
-    /// US dollars.
-    pub cost_usd: f64,
-    /// Requests sent upstream, failed ones included.
-    pub upstream_calls: u32,
-}
-
-impl Usage {
-    /// Adds another call's or stage's usage to this one.
-    pub fn add(&mut self, other: &Self) {
-        self.prompt_tokens += other.prompt_tokens;
-        self.completion_tokens += other.completion_tokens;
-        self.total_tokens += other.total_tokens;
-        self.cost_usd += other.cost_usd;
-        self.cost_jpy += other.cost_jpy;
-        self.upstream_calls += other.upstream_calls;
-        self.estimated |= other.estimated;
-        for (model, part) in &other.by_model {
-            let mine = self.by_model.entry(model.clone()).or_default();
-            mine.prompt_tokens += part.prompt_tokens;
-            mine.completion_tokens += part.completion_tokens;
-            mine.cost_usd += part.cost_usd;
-            mine.upstream_calls += part.upstream_calls;
-        }
-    }
 }
 
 /// Where a question's time went, in milliseconds since it was accepted or for each stage.

@@ -16,11 +16,12 @@ use crate::app::{App, Embedding, Signals};
 use crate::config::Config;
 use crate::error::Problem;
 use crate::live::LiveQuestions;
-use crate::llm::{CallRecord, Llm};
+use crate::llm::Llm;
+use crate::model::CallRecord;
 use crate::readings::Readings;
 use crate::search::generations::Generations;
 use crate::search::vectors::Vectors;
-use crate::store::{ChangeLog as _, SqliteStore, StoredCall};
+use crate::store::{ChangeLog as _, SqliteStore};
 use crate::{answer, http, ingest};
 
 /// How long running questions are waited for when the server stops.
@@ -213,25 +214,9 @@ async fn keep_calls(app: Arc<App>, mut calls: mpsc::UnboundedReceiver<CallRecord
                 continue;
             }
         }
-        let stored: Vec<StoredCall> = batch.drain(..).map(stored).collect();
-        if let Err(error) = app.store.keep_calls(&stored).await {
-            tracing::error!(%error, calls = stored.len(), "calls are missing from the usage figures");
+        if let Err(error) = app.store.keep_calls(&batch).await {
+            tracing::error!(%error, calls = batch.len(), "calls are missing from the usage figures");
         }
-    }
-}
-
-fn stored(call: CallRecord) -> StoredCall {
-    StoredCall {
-        at: call.at,
-        purpose: call.purpose.as_str().to_owned(),
-        model: call.model,
-        prompt_tokens: call.prompt_tokens,
-        completion_tokens: call.completion_tokens,
-        estimated: call.estimated,
-        cost_usd: call.cost_usd,
-        cost_jpy: call.cost_jpy,
-        latency_ms: call.latency_ms,
-        attempts: call.attempts,
-        outcome: call.outcome.to_owned(),
+        batch.clear();
     }
 }

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use super::keep::Keeper;
 use super::retrieve::Retrieved;
-use super::{Work, cite, ms, prompt};
+use super::{Work, cite, prompt};
 use crate::app::App;
 use crate::error::{Code, Problem};
 use crate::llm::{Call, HedgeGroup, LlmError, Purpose, Spent, json};
-use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, Usage};
+use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, Usage, whole_ms};
 use crate::store::FinishedAnalysis;
 
 /// Below this a document says nothing that an answer could use.
@@ -190,7 +190,7 @@ fn call(work: &Work, title: &str, part: &str, deadline: Instant) -> Call {
 
 fn reused(cached: KeptAnalysis, begun: Instant) -> KeptAnalysis {
     let KeptAnalysis { analysis, replies } = cached;
-    let latency_ms = ms(begun.elapsed());
+    let latency_ms = whole_ms(begun.elapsed());
     let analysis = Analysis { cached: true, attempts: 0, latency_ms, usage: Usage::default(), ..analysis };
     KeptAnalysis { analysis, replies }
 }
@@ -258,7 +258,7 @@ async fn one_document(
                 cached: false,
                 model: models.pop(),
                 attempts: spent.attempts,
-                latency_ms: ms(begun.elapsed()),
+                latency_ms: whole_ms(begun.elapsed()),
                 usage: spent.usage,
                 dropped_quotes,
                 content_hash: one.document.content_hash.clone(),
@@ -304,7 +304,7 @@ fn missing(one: &Retrieved, status: AnalysisStatus, problem: Problem, elapsed: D
         cached: false,
         model: None,
         attempts: 0,
-        latency_ms: ms(elapsed),
+        latency_ms: whole_ms(elapsed),
         usage: Usage::default(),
         dropped_quotes: 0,
         content_hash: one.document.content_hash.clone(),

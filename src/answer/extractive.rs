@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use super::analyse::Analysed;
 use super::form::Wanted;
 use super::inert::Inert;
+use super::is_missing;
 use super::keep::Keeper;
 use super::marks::unmarked;
 use super::retrieve::Retrieved;
 use super::sentences;
 use super::synthesise::{Draft, Source, said_by};
-use super::{is_missing, ms};
-use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, Usage};
+use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, Usage, whole_ms};
 use crate::readings::Stretch;
 use crate::search::analyzer::content_terms;
 use crate::store::FinishedAnalysis;
@@ -109,7 +109,7 @@ fn analyses(question: &str, retrieved: &[Retrieved]) -> Vec<Analysis> {
         .iter()
         .map(|one| {
             let begun = Instant::now();
-            (one.stretches.iter().flat_map(|stretch| sentences(stretch, &wanted)).collect(), ms(begun.elapsed()))
+            (one.stretches.iter().flat_map(|stretch| sentences(stretch, &wanted)).collect(), whole_ms(begun.elapsed()))
         })
         .collect();
     let weights = Weights::of(question, by_document.iter().flat_map(|(sentences, _)| sentences));

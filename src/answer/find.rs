@@ -3,12 +3,11 @@
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::ms;
 use super::retrieve::{Among, Known, known_hits};
 use crate::app::App;
 use crate::error::{Problem, check_length};
 use crate::model::filter::Filter;
-use crate::model::{DocumentId, PassageId};
+use crate::model::{DocumentId, PassageId, whole_ms};
 use crate::search::analyzer;
 
 /// The longest query, in characters.
@@ -126,5 +125,5 @@ pub async fn find(app: &App, find: Find) -> Result<Found, Problem> {
         });
     }
     metrics::histogram!("dokkai_search_seconds").record(begun.elapsed().as_secs_f64());
-    Ok(Found { query: find.query, mode, reason, took_ms: ms(begun.elapsed()), hits })
+    Ok(Found { query: find.query, mode, reason, took_ms: whole_ms(begun.elapsed()), hits })
 }

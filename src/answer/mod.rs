@@ -25,7 +25,6 @@ mod uncited;
 mod work;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
@@ -47,7 +46,7 @@ use crate::error::{Code, Problem};
 use crate::live::{Begun, EventLog, NotBegun};
 use crate::model::{
     Analysis, AnalysisReplies, AnalysisStatus, Coverage, DocumentId, Event, Mode, QuestionId, QuestionRecord,
-    QuestionStatus, RetrievedDocument,
+    QuestionStatus, RetrievedDocument, whole_ms,
 };
 use crate::store::KnownDocument;
 
@@ -138,7 +137,7 @@ async fn finish(app: &App, mut work: Work) {
         record.error = Some(problem);
     }
     record.coverage = coverage(record);
-    record.timings_ms.total = ms(work.begun.elapsed());
+    record.timings_ms.total = whole_ms(work.begun.elapsed());
     let last = match app.store.finish_question(record, &work.detail).await {
         Ok(()) => Event::Done(Box::new(record.clone())),
         Err(error) => Event::Error(error.into()),
@@ -176,7 +175,7 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
             retrieve::retrieve(app, work.question(), among, settings.top_k).await?
         }
     };
-    work.record.timings_ms.retrieval = ms(begun.elapsed());
+    work.record.timings_ms.retrieval = whole_ms(begun.elapsed());
     work.record.retrieved = retrieved.iter().map(offered).collect();
     if !work.is_stored().await {
         return Ok(());
@@ -204,7 +203,7 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     let draft = synthesise(app, work, &sources, keeper).await?;
     let citations = cite::citations(app, &draft.marks, &sources).await;
     let record = &mut work.record;
-    record.timings_ms.synthesis = ms(begun.elapsed());
+    record.timings_ms.synthesis = whole_ms(begun.elapsed());
     record.citations = citations;
     record.removed_marks = draft.removed_marks;
     record.uncited_sentences = uncited::uncited(&draft.text);
@@ -238,7 +237,7 @@ async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved], keeper: &K
         analysed = extractive::stand_in(work.question(), retrieved, analysed, keeper);
     }
     let record = &mut work.record;
-    record.timings_ms.analysis = ms(begun.elapsed());
+    record.timings_ms.analysis = whole_ms(begun.elapsed());
     record.analyses = analysed.iter().map(|one| one.analysis.clone()).collect();
     // What was kept of an earlier run is paid for already.
     for one in analysed.iter().filter(|one| !one.kept) {
@@ -330,8 +329,4 @@ fn coverage(record: &QuestionRecord) -> Coverage {
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

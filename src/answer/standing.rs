@@ -10,11 +10,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{ms, prompt, sentences};
+use super::{prompt, sentences};
 use crate::app::App;
 use crate::error::{Code, Problem};
 use crate::llm::{Call, CallFailed, LlmError, Message, Purpose, Spent, json};
-use crate::model::{AnalysisStatus, DocumentId, Passage, StandingAnalysis, Usage};
+use crate::model::{AnalysisStatus, DocumentId, Passage, StandingAnalysis, Usage, whole_ms};
 use crate::search::analyzer::content_terms;
 use crate::store::{KnownDocument, StoreError};
 use crate::tokens::estimate_tokens;
@@ -92,7 +92,7 @@ impl Standing {
             Ok(passages) => extractive(document, &passages),
             Err(error) => failed(id, Some(document), error.into()),
         };
-        analysis.latency_ms = ms(begun.elapsed());
+        analysis.latency_ms = whole_ms(begun.elapsed());
         // What is whole is kept; a summary that cannot be kept is made again.
         if analysis.status == AnalysisStatus::Ok && analysis.error.is_none() {
             let key = cache_key(&self.app, &self.models, document);

@@ -10,14 +10,14 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::conversation::{self, Turn};
-use super::{ms, prompt};
+use super::prompt;
 use crate::app::App;
 use crate::error::{Problem, check_length};
 use crate::live::EventLog;
 use crate::model::filter::Filter;
 use crate::model::{
     Coverage, DocumentId, KeptAnalysis, Mode, Models, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus,
-    RetrievedDocument, RunSettings, Timings, Usage,
+    RetrievedDocument, RunSettings, Timings, Usage, whole_ms,
 };
 
 /// The longest question, in characters.
@@ -106,7 +106,7 @@ impl Work {
             (asked, configured) => asked.or(configured),
         };
         let settings =
-            RunSettings { top_k, filter: ask.filter, deadline_ms: ms(time), max_cost_usd, ..Self::settings(app) };
+            RunSettings { top_k, filter: ask.filter, deadline_ms: whole_ms(time), max_cost_usd, ..Self::settings(app) };
         let mut record = blank(app, question, settings);
         record.conversation_id = ask.conversation_id;
         record.collection = ask.collection;
@@ -143,7 +143,7 @@ impl Work {
         RunSettings {
             top_k: app.config.top_k,
             filter: None,
-            deadline_ms: ms(app.config.answer_deadline),
+            deadline_ms: whole_ms(app.config.answer_deadline),
             max_cost_usd: app.config.max_cost_usd,
             analysis_models: app.config.llm.analysis_models.clone(),
             synthesis_models: app.config.llm.synthesis_models.clone(),
@@ -192,7 +192,7 @@ impl Work {
 
     /// Notes that the answer's first text is there.
     pub(super) fn first_text(&mut self) {
-        let elapsed = ms(self.begun.elapsed());
+        let elapsed = whole_ms(self.begun.elapsed());
         self.record.timings_ms.first_token.get_or_insert(elapsed);
     }
 

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::client::Client;
 use super::session::Session;
-use super::{CliError, collection_flag, json_flag, server_flag, start_logs, sync};
+use super::{CliError, collection_flag, json_flag, server_flag, start_logs, sync, watch};
 use crate::config::Config;
 
 /// Requests under way at once.
@@ -70,6 +70,13 @@ pub(super) fn command() -> Command {
                 .requires("sync")
                 .help("Only say what --sync would do"),
         )
+        .arg(
+            Arg::new("watch")
+                .long("watch")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["sync", "dry-run"])
+                .help("As --sync, and again whenever something in the folder changes, until Ctrl-C"),
+        )
         .arg(json_flag())
         .arg(server_flag())
 }
@@ -81,6 +88,11 @@ pub(super) async fn run(matches: &ArgMatches, config: Config) -> Result<(), CliE
     let collection = matches.get_one::<String>("collection").map(String::as_str);
     if matches.get_flag("sync") {
         let done = sync::run(&session.client, &paths, collection, matches).await;
+        session.close().await;
+        return done;
+    }
+    if matches.get_flag("watch") {
+        let done = watch::run(&session.client, &paths, collection, matches.get_flag("json")).await;
         session.close().await;
         return done;
     }

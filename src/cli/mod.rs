@@ -15,6 +15,7 @@ mod session;
 mod simulate;
 mod sync;
 mod verify;
+mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use clap::ArgMatches;
 use futures_util::{StreamExt as _, stream};
@@ -14,42 +15,110 @@ use super::ingest::{self, Follower, Outcome};
 /// Files that are read at once to compare them.
 const HASHED_AT_ONCE: usize = 4;
 
-/// Makes a collection hold what a folder holds.
+/// Makes a collection hold what a folder holds, and says what was done.
 pub(super) async fn run(
     client: &Client,
     paths: &[PathBuf],
     collection: Option<&str>,
     matches: &ArgMatches,
 ) -> Result<(), CliError> {
-    let [folder] = paths else { return Err(CliError::Server("--sync takes one folder".to_owned())) };
-    let folder = folder.canonicalize()?;
-    if !folder.is_dir() {
-        return Err(CliError::Server(format!("{} is no folder", folder.display())));
+    let folder = folder(paths)?;
+    let done = once(client, &folder, collection, &mut Hashes::default(), matches.get_flag("dry-run")).await?;
+    if matches.get_flag("json") {
+        println!("{}", serde_json::to_string_pretty(&done).map_err(std::io::Error::other)?);
+    } else {
+        done.show();
     }
+    if done.failed() { Err(CliError::Partial) } else { Ok(()) }
+}
+
+/// The one folder that the command names.
+pub(super) fn folder(paths: &[PathBuf]) -> Result<PathBuf, CliError> {
+    let [folder] = paths else { return Err(CliError::Server("--sync and --watch take one folder".to_owned())) };
+    let folder = folder.canonicalize()?;
+    if folder.is_dir() { Ok(folder) } else { Err(CliError::Server(format!("{} is no folder", folder.display()))) }
+}
+
+/// Files' hashes from one look at a folder to the next, by when a file was written and its size.
+#[derive(Default)]
+pub(super) struct Hashes(HashMap<PathBuf, (SystemTime, u64, String)>);
+
+impl Hashes {
+    /// All files below a folder; those that are as they were are not read again.
+    async fn look(&mut self, folder: &PathBuf) -> Result<Vec<Present>, CliError> {
+        let known = std::mem::take(&mut self.0);
+        let files = stream::iter(ingest::files(std::slice::from_ref(folder))?);
+        let hashed = files.map(|path| {
+            // The time comes before the content: what is written between them is read again the next time.
+            let stamp = path.metadata().ok().and_then(|about| Some((about.modified().ok()?, about.len())));
+            let same = known.get(&path).filter(|(written, size, _)| stamp == Some((*written, *size)));
+            let same = same.map(|(_, _, hash)| hash.clone());
+            async move {
+                let hash = if same.is_some() { same } else { ingest::hash(path.clone()).await };
+                (stamp, Present { hash, path })
+            }
+        });
+        let files: Vec<(Option<(SystemTime, u64)>, Present)> = hashed.buffered(HASHED_AT_ONCE).collect().await;
+        self.0 = files
+            .iter()
+            .filter_map(|(stamp, file)| {
+                let ((written, size), hash) = ((*stamp)?, file.hash.clone()?);
+                Some((file.path.clone(), (written, size, hash)))
+            })
+            .collect();
+        Ok(files.into_iter().map(|(_, file)| file).collect())
+    }
+}
+
+/// What was done to make a collection like a folder.
+#[derive(serde::Serialize)]
+pub(super) struct Done {
+    plan: Plan,
+    #[serde(rename = "documents")]
+    outcomes: Vec<Outcome>,
+    unreadable: Vec<PathBuf>,
+}
+
+/// Makes a collection hold what a folder holds; with `dry_run` only finds out what that takes.
+pub(super) async fn once(
+    client: &Client,
+    folder: &PathBuf,
+    collection: Option<&str>,
+    hashes: &mut Hashes,
+    dry_run: bool,
+) -> Result<Done, CliError> {
     let held = held(client, collection.unwrap_or("default")).await?;
-    let files = stream::iter(ingest::files(std::slice::from_ref(&folder))?);
-    let hashed = files.map(|path| async { Present { hash: ingest::hash(path.clone()).await, path } });
-    let files: Vec<Present> = hashed.buffered(HASHED_AT_ONCE).collect().await;
-    let plan = plan(&folder, &files, &held);
+    let files = hashes.look(folder).await?;
+    let plan = plan(folder, &files, &held);
     // A folder that is not mounted looks empty, and nobody means to lose everything.
     if files.is_empty() && !plan.gone.is_empty() {
         let message = format!("{} holds no file; delete its documents yourself if you mean it", folder.display());
         return Err(CliError::Server(message));
     }
-    let unreadable: Vec<&PathBuf> = files.iter().filter(|file| file.hash.is_none()).map(|file| &file.path).collect();
-    let outcomes = if matches.get_flag("dry-run") { Vec::new() } else { carry_out(client, &plan, collection).await? };
-    if matches.get_flag("json") {
-        let done = json!({"plan": plan, "documents": outcomes, "unreadable": unreadable});
-        println!("{}", serde_json::to_string_pretty(&done).map_err(std::io::Error::other)?);
-    } else {
-        show(&plan);
-        unreadable.iter().for_each(|path| println!("unreadable: {}", path.display()));
-        if !outcomes.is_empty() {
-            ingest::report(&outcomes);
+    let unreadable = files.into_iter().filter(|file| file.hash.is_none()).map(|file| file.path).collect();
+    let outcomes = if dry_run { Vec::new() } else { carry_out(client, &plan, collection).await? };
+    Ok(Done { plan, outcomes, unreadable })
+}
+
+impl Done {
+    /// Whether a file could not be read or was refused.
+    pub(super) fn failed(&self) -> bool {
+        self.outcomes.iter().any(Outcome::failed) || !self.unreadable.is_empty()
+    }
+
+    /// Whether everything was as it should be.
+    pub(super) fn is_nothing(&self) -> bool {
+        let Plan { new, changed, moved, gone, .. } = &self.plan;
+        new.is_empty() && changed.is_empty() && moved.is_empty() && gone.is_empty() && self.unreadable.is_empty()
+    }
+
+    pub(super) fn show(&self) {
+        show(&self.plan);
+        self.unreadable.iter().for_each(|path| println!("unreadable: {}", path.display()));
+        if !self.outcomes.is_empty() {
+            ingest::report(&self.outcomes);
         }
     }
-    let failed = outcomes.iter().any(Outcome::failed) || !unreadable.is_empty();
-    if failed { Err(CliError::Partial) } else { Ok(()) }
 }
 
 fn show(plan: &Plan) {

@@ -76,6 +76,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("top_k", "5", "documents analysed per question, 1 to 50"),
     setting("answer_deadline_ms", "60000", "one question as a whole; later analyses are reported, not waited for"),
     setting("max_upload_mb", "50", "one uploaded file"),
+    setting(
+        "ocr",
+        "auto",
+        "auto: scans and images are read by tesseract (languages jpn and eng) where it is installed; off: they are refused",
+    ),
     setting("max_cost_usd", "", "ceiling of one question's upstream cost"),
     setting("log", "info", "log filter, such as info or dokkai=debug"),
     setting("log_format", "text", "text or json"),

@@ -13,7 +13,7 @@ use super::error::ApiError;
 use crate::answer::{self, MAX_DOCUMENTS, Summarise};
 use crate::app::App;
 use crate::error::{Problem, check_length};
-use crate::model::{DocumentId, StandingAnalysis, Usage};
+use crate::model::{DocumentId, StandingAnalysis, Usage, whole_ms};
 
 /// The longest that a client may wait, in milliseconds.
 const MAX_TIME_MS: u64 = 600_000;
@@ -77,6 +77,6 @@ pub(super) async fn analyse(
     made.iter().for_each(|analysis| usage.add(&analysis.usage));
     let of = |id: &DocumentId| made.iter().find(|analysis| analysis.document_id == *id).cloned();
     let analyses = ids.iter().filter_map(of).collect();
-    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took_ms = whole_ms(begun.elapsed());
     Ok(HttpResponse::Ok().json(Analyses { analyses, usage, took_ms }))
 }

@@ -12,7 +12,7 @@ use super::error::{ApiError, call_problem};
 use crate::app::App;
 use crate::error::Problem;
 use crate::llm::{Call, Message, Purpose, Role, Spent};
-use crate::model::Usage;
+use crate::model::{Usage, whole_ms};
 
 /// Prompts of one request.
 const MAX_PROMPTS: usize = 1_000;
@@ -96,7 +96,7 @@ pub(super) async fn generate(
     for generation in &generations {
         usage.add(&generation.usage);
     }
-    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took_ms = whole_ms(begun.elapsed());
     Ok(HttpResponse::Ok().json(Generations { generations, usage, took_ms }))
 }
 
@@ -109,6 +109,6 @@ fn generation(index: usize, outcome: Result<crate::llm::Completion, crate::llm::
         }
     };
     let Spent { attempts, latency, usage } = spent;
-    let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+    let latency_ms = whole_ms(latency);
     Generation { index, status, text, error, model, attempts, latency_ms, usage }
 }

@@ -6,6 +6,8 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use tokio::time::Instant;
 use tracing::Instrument as _;
+
+use crate::model::whole_ms;
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,7 +39,7 @@ pub(super) async fn observe(
     response.headers_mut().insert(REQUEST_ID, id);
     let _entered = span.enter();
     let status = response.status().as_u16();
-    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let ms = whole_ms(begun.elapsed());
     if path == "/healthz" || path == "/readyz" || path == "/metrics" {
         tracing::debug!(status, ms, "request");
     } else {

@@ -25,7 +25,7 @@ pub use index::{caught_up, index_changes, reindex};
 pub use spool::{Spool, Spooled};
 pub use upload::{About, Upload, collection_name, replace, settle, submit};
 
-use self::extract::{Extracted, Extractor, Input};
+use self::extract::{Extracted, Extractor, Input, Ocr};
 use crate::app::App;
 use crate::error::{Code, Problem};
 use crate::model::{Passage, PassageId};
@@ -41,8 +41,9 @@ const IN_MEMORY_KIB: u32 = 256 * 1024;
 /// How long a worker rests after the store or the index failed.
 const REST: Duration = Duration::from_secs(1);
 
-/// What extraction is bounded by.
-struct Bounds {
+/// What extraction works with, and what bounds it.
+struct Means {
+    extractor: Extractor,
     processors: Semaphore,
     memory: Semaphore,
 }
@@ -51,25 +52,37 @@ struct Bounds {
 /// finished or, after a crash, taken up again at the next start.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
-    let bounds =
-        Arc::new(Bounds { processors: Semaphore::new(processors), memory: Semaphore::new(IN_MEMORY_KIB as usize) });
+    let means = Arc::new(Means {
+        extractor: Extractor::new(app.worker_program.clone()).with_ocr(ocr(&app).await),
+        processors: Semaphore::new(processors),
+        memory: Semaphore::new(IN_MEMORY_KIB as usize),
+    });
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..processors * IN_WORK {
-        tasks.spawn(work(Arc::clone(&app), Arc::clone(&bounds), stop.clone()));
+        tasks.spawn(work(Arc::clone(&app), Arc::clone(&means), stop.clone()));
     }
     tasks.spawn(index::follow(Arc::clone(&app), stop.clone()));
     tasks.spawn(async move { embed::follow(&app, &stop).await });
     tasks.join_all().await;
 }
 
-async fn work(app: Arc<App>, bounds: Arc<Bounds>, stop: CancellationToken) {
+/// What reads scans, where the settings allow it and it is installed.
+async fn ocr(app: &App) -> Option<Ocr> {
+    let found = if app.config.ocr { Ocr::find().await } else { None };
+    if let Some(ocr) = &found {
+        tracing::info!(languages = ocr.languages(), "scans and images are read by tesseract");
+    }
+    found
+}
+
+async fn work(app: Arc<App>, means: Arc<Means>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match app.store.claim_document().await {
             Ok(Some(claimed)) => {
                 // There may be more for the other workers.
                 app.signals.queued.notify_one();
                 app.signals.document_changed(&claimed.document);
-                step(&app, &bounds, &claimed, &stop).await;
+                step(&app, &means, &claimed, &stop).await;
             }
             Ok(None) => tokio::select! {
                 () = app.signals.queued.notified() => {}
@@ -91,10 +104,10 @@ async fn rest(stop: &CancellationToken) {
 }
 
 /// Takes a claimed document to extracted or failed; where neither can be kept, gives it back.
-async fn step(app: &App, bounds: &Bounds, claimed: &Claimed, stop: &CancellationToken) {
+async fn step(app: &App, means: &Means, claimed: &Claimed, stop: &CancellationToken) {
     let read = tokio::select! {
         // A fault of ours on one document must not end the worker and leave the document in its hands.
-        read = std::panic::AssertUnwindSafe(read(app, bounds, claimed)).catch_unwind() => read,
+        read = std::panic::AssertUnwindSafe(read(app, means, claimed)).catch_unwind() => read,
         () = stop.cancelled() => return give_back(app, claimed, stop).await,
     };
     let id = claimed.document.id;
@@ -191,17 +204,17 @@ impl From<StoreError> for Unread {
 }
 
 /// Extracts a document's text and cuts it into passages.
-async fn read(app: &App, bounds: &Bounds, claimed: &Claimed) -> Result<ExtractedDocument, Unread> {
+async fn read(app: &App, means: &Means, claimed: &Claimed) -> Result<ExtractedDocument, Unread> {
     let kib = u32::try_from(claimed.document.bytes / 1024 + 1).unwrap_or(IN_MEMORY_KIB).min(IN_MEMORY_KIB);
     // Neither is ever closed.
-    let _memory = bounds.memory.acquire_many(kib).await;
-    let _processor = bounds.processors.acquire().await;
+    let _memory = means.memory.acquire_many(kib).await;
+    let _processor = means.processors.acquire().await;
     let input = Input {
         bytes: original(app, claimed).await?,
         name: claimed.file_name.clone(),
         declared_type: Some(claimed.document.media_type.clone()),
     };
-    let extracted = Extractor::new(app.worker_program.clone()).extract(input).await.map_err(Problem::from)?;
+    let extracted = means.extractor.extract(input).await.map_err(Problem::from)?;
     let id = claimed.document.id;
     let cut = move || {
         let drafts = passages::cut(&extracted);

@@ -131,7 +131,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> +
 fn lost(error: std::io::Error) -> Problem {
     tracing::error!(%error, "an upload could not be kept on disk");
     if matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
-        let message = "the server's disk is full; free some space or delete documents, then send this again";
+        let message = "the server's disk is full; free some space, then send this again";
         return Problem::new(Code::StorageFull, message);
     }
     Problem::new(Code::StoreUnavailable, "the upload could not be kept on disk; see the server's log")

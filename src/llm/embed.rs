@@ -3,8 +3,6 @@
 //! A vector is only worth something beside vectors of the same model, so there are no fallback models here, and a reply
 //! that lacks a vector or mixes dimensions is no reply.
 
-use std::time::SystemTime;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -14,12 +12,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::dialect::Dialect;
-use super::flight::{self, Tried};
+use super::judge::{Tried, count_outcome};
 use super::ledger::Meter;
 use super::limit::Place;
 use super::retry::{self, Decision, Failure};
 use super::wire::{self, Tokens};
-use super::{CallFailed, Llm, LlmError, Purpose, Spent, stats};
+use super::{CallFailed, Llm, LlmError, Purpose, Spent};
 use crate::tokens::estimate_tokens;
 
 /// No sensible vector is longer.
@@ -86,19 +84,11 @@ impl Llm {
                 .enter(std::slice::from_ref(model))
                 .map_err(|_| LlmError::Unavailable { reason: "it kept failing and is paused".to_owned() })?;
             tries += 1;
-            if tries > 1 {
-                stats::count(&self.counters.retries);
-                metrics::counter!("dokkai_upstream_retries_total", "model" => model.clone()).increment(1);
-            }
-            meter.attempt(model);
-            stats::count(&self.counters.attempts);
+            self.count_try(meter, model, tries);
             let body = Bytes::from(request(embed, self.dialects.of(model)));
             let result = self.endpoint.embeddings(body, embed.deadline).await;
             let result = result.and_then(|reply| read(&reply, embed.texts.len()));
-            let took = permit.granted().elapsed();
-            let label = result.as_ref().err().map_or_else(|| "ok".to_owned(), flight::name);
-            metrics::counter!("dokkai_upstream_attempts_total", "model" => model.clone(), "outcome" => label)
-                .increment(1);
+            count_outcome(model, result.as_ref().err());
             let failure = match result {
                 Ok(reply) => {
                     let tokens = reply.tokens.unwrap_or(u64::from(prompt));
@@ -109,17 +99,8 @@ impl Llm {
                 }
                 Err(failure) => failure,
             };
-            let out_of_time = Instant::now() >= embed.deadline;
-            let decision = retry::decide(&failure, SystemTime::now());
-            if let Decision::After { wait, everyone: true } = decision {
-                self.limiter.pause(wait);
-            }
-            self.judge(&failure, decision, Tried { permit, ticket, took, out_of_time });
-            if out_of_time {
-                return Err(LlmError::DeadlineExceeded);
-            }
-            flight::log(&failure, decision, model, tries);
-            let error = flight::error(&failure, decision);
+            let tried = Tried { permit, ticket, model, tries, deadline: embed.deadline };
+            let (decision, error) = self.judge(&failure, tried)?;
             if tries >= self.max_attempts {
                 return Err(error);
             }

@@ -1,17 +1,16 @@
 //! One call over tries and models: wait for a turn, try, judge, wait, try again or elsewhere.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::attempt::{Deltas, Try};
-use super::breaker::Ticket;
+use super::judge::{Tried, count_outcome};
 use super::ledger::Meter;
-use super::limit::{Permit, Place};
-use super::retry::{self, Decision, Failure, StatusFailure};
-use super::stats;
+use super::limit::Place;
+use super::retry::{self, Decision, Failure};
 use super::wire::{self, Reply, Tokens};
 use super::{Call, Llm, LlmError, Purpose};
 use crate::tokens::estimate_tokens;
@@ -41,15 +40,6 @@ pub(super) struct Arrival {
     pub(super) model: String,
     /// How long the successful try took.
     pub(super) took: Duration,
-}
-
-/// What a try held, and how it went.
-pub(super) struct Tried {
-    pub(super) permit: Permit,
-    pub(super) ticket: Ticket,
-    pub(super) took: Duration,
-    /// Whether the call's deadline ended it.
-    pub(super) out_of_time: bool,
 }
 
 impl Llm {
@@ -89,30 +79,16 @@ impl Llm {
                 begun.send_if_modified(|at| at.is_none() && at.replace(permit.granted()).is_none());
             }
             (tries, tries_here) = (tries + 1, tries_here + 1);
-            if tries > 1 {
-                stats::count(&self.counters.retries);
-                metrics::counter!("dokkai_upstream_retries_total", "model" => model.clone()).increment(1);
-            }
             let (reply, failure) =
-                self.try_once(call, model, prompt, tries < most, flight.deltas.as_deref_mut(), meter).await;
+                self.try_once(call, model, prompt, (tries, most), flight.deltas.as_deref_mut(), meter).await;
             let took = permit.granted().elapsed();
             let Some(failure) = failure else {
                 permit.succeeded(reply.tokens.map_or(0, |tokens| tokens.prompt + tokens.completion));
                 ticket.succeeded();
                 return Ok(Arrival { reply, model: model.clone(), took });
             };
-            let out_of_time = Instant::now() >= call.deadline;
-            let decision = retry::decide(&failure, SystemTime::now());
-            // Before the permit goes back, or the next call would slip through.
-            if let Decision::After { wait, everyone: true } = decision {
-                self.limiter.pause(wait);
-            }
-            self.judge(&failure, decision, Tried { permit, ticket, took, out_of_time });
-            if out_of_time {
-                return Err(LlmError::DeadlineExceeded);
-            }
-            log(&failure, decision, model, tries);
-            let error = error(&failure, decision);
+            let tried = Tried { permit, ticket, model, tries, deadline: call.deadline };
+            let (decision, error) = self.judge(&failure, tried)?;
             let learnt = matches!(decision, Decision::Without(field) if self.dialects.learn(model, field));
             // What was streamed cannot be taken back, and must not be said twice.
             if flight.deltas.as_deref().is_some_and(|deltas| !deltas.sent().is_empty()) || tries >= most {
@@ -153,25 +129,21 @@ impl Llm {
         call: &Call,
         model: &str,
         prompt: u32,
-        again: bool,
+        (tries, most): (u32, u32),
         deltas: Option<&mut Deltas>,
         meter: &Meter<'_>,
     ) -> (Reply, Option<Failure>) {
         let body = Bytes::from(wire::request(call, model, deltas.is_some(), self.dialects.of(model)));
-        meter.attempt(model);
-        stats::count(&self.counters.attempts);
+        self.count_try(meter, model, tries);
         let mut unanswered = Unanswered { meter, model, prompt, armed: true };
         let mut reply = Reply::default();
-        let result =
-            self.endpoint.attempt(Try { model, body, deadline: call.deadline, again }, deltas, &mut reply).await;
+        let result = self
+            .endpoint
+            .attempt(Try { model, body, deadline: call.deadline, again: tries < most }, deltas, &mut reply)
+            .await;
         unanswered.armed = matches!(result, Err(Failure::TimedOut(_))) && reply.text.is_empty();
         drop(unanswered);
-        let label = match &result {
-            Ok(()) => "ok".to_owned(),
-            Err(failure) => name(failure),
-        };
-        metrics::counter!("dokkai_upstream_attempts_total", "model" => model.to_owned(), "outcome" => label)
-            .increment(1);
+        count_outcome(model, result.as_ref().err());
         match reply.tokens {
             Some(tokens) => meter.tokens(model, tokens, false),
             None if result.is_ok() || !reply.text.is_empty() => {
@@ -182,34 +154,6 @@ impl Llm {
             None => {}
         }
         (reply, result.err())
-    }
-
-    /// Tells the limiter and the breaker what a failure means to them.
-    pub(super) fn judge(&self, failure: &Failure, decision: Decision, tried: Tried) {
-        let Tried { permit, ticket, took, out_of_time } = tried;
-        match failure {
-            Failure::Status(StatusFailure { status, .. }) => {
-                if *status == 429 {
-                    stats::count(&self.counters.rate_limited);
-                }
-                if retry::is_overload(*status) {
-                    // A refusal that names no time may be of one overloaded machine among many.
-                    let rate = matches!(decision, Decision::After { wait, .. } if !wait.is_zero());
-                    permit.overloaded(*status == 429 && rate);
-                }
-                if *status >= 500 {
-                    ticket.failed();
-                }
-            }
-            // A deadline that left the model little time says nothing about the model.
-            Failure::TimedOut(_) if out_of_time && took < self.total_timeout / 2 => {}
-            Failure::Connect
-            | Failure::Broken(_)
-            | Failure::TimedOut(_)
-            | Failure::Invalid(_)
-            | Failure::Empty
-            | Failure::Refused => ticket.failed(),
-        }
     }
 
     fn place(&self, call: &Call, prompt: u32) -> Place {
@@ -241,53 +185,5 @@ impl Drop for Unanswered<'_> {
         if self.armed {
             self.meter.tokens(self.model, Tokens { prompt: u64::from(self.prompt), completion: 0 }, true);
         }
-    }
-}
-
-/// Notes a failed try.
-pub(super) fn log(failure: &Failure, decision: Decision, model: &str, tries: u32) {
-    let code = if let Failure::Status(StatusFailure { code: Some(code), .. }) = failure { code } else { "" };
-    tracing::debug!(model, tries, failure = name(failure), code, ?decision, "an upstream try failed");
-}
-
-/// A short name for figures and logs.
-pub(super) fn name(failure: &Failure) -> String {
-    match failure {
-        Failure::Status(failure) => failure.status.to_string(),
-        Failure::Connect => "connect".to_owned(),
-        Failure::Broken(_) => "broken".to_owned(),
-        Failure::TimedOut(_) => "timeout".to_owned(),
-        Failure::Invalid(_) => "invalid".to_owned(),
-        Failure::Empty => "empty".to_owned(),
-        Failure::Refused => "refused".to_owned(),
-    }
-}
-
-/// What the caller is told where this failure was the last.
-pub(super) fn error(failure: &Failure, decision: Decision) -> LlmError {
-    let unavailable = |reason: &str| LlmError::Unavailable { reason: reason.to_owned() };
-    match failure {
-        Failure::Status(StatusFailure { status, .. }) => match status {
-            401 | 403 => LlmError::Unauthorized { status: *status },
-            402 => unavailable("the account's quota is used up"),
-            429 if decision == Decision::GiveUp => unavailable("the account's quota is used up"),
-            429 => LlmError::RateLimited {
-                retry_after: match decision {
-                    Decision::After { wait, .. } => Some(wait),
-                    Decision::GiveUp
-                    | Decision::NextModel
-                    | Decision::NextModelOrOnceMore
-                    | Decision::Without(_)
-                    | Decision::AfterBackoff => None,
-                },
-            },
-            408 | 425 | 409 | 500.. => unavailable(&format!("HTTP {status}")),
-            _ => LlmError::Rejected { status: *status },
-        },
-        Failure::Connect => unavailable("no connection"),
-        Failure::Broken(what) => unavailable(what),
-        Failure::TimedOut(what) => LlmError::TimedOut(what),
-        Failure::Invalid(what) => LlmError::InvalidReply(what.clone()),
-        Failure::Empty | Failure::Refused => LlmError::Refused,
     }
 }

@@ -9,34 +9,7 @@ use tokio::time::Instant;
 use super::price::Prices;
 use super::wire::Tokens;
 use super::{LlmError, Purpose, Spent};
-use crate::model::{ModelUsage, Usage};
-
-/// One call as the ledger keeps it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallRecord {
-    /// When it ended.
-    pub at: OffsetDateTime,
-    /// What it was for.
-    pub purpose: Purpose,
-    /// The model that answered, else the last one tried, else the first choice.
-    pub model: String,
-    /// Tokens sent, all tries.
-    pub prompt_tokens: u64,
-    /// Tokens received, all tries.
-    pub completion_tokens: u64,
-    /// Whether some of the counts are estimates.
-    pub estimated: bool,
-    /// US dollars.
-    pub cost_usd: f64,
-    /// Yen or yuan as the upstream bills it.
-    pub cost_jpy: f64,
-    /// From the call to its end, waits included.
-    pub latency_ms: u64,
-    /// Requests sent upstream.
-    pub attempts: u32,
-    /// `ok`, a failure's code, or `cancelled` where the caller gave it up.
-    pub outcome: &'static str,
-}
+use crate::model::{CallRecord, ModelUsage, Usage, whole_ms};
 
 /// Counts one call while it goes on. Dropped before [`Meter::close`], it records the call as cancelled.
 #[derive(Debug)]
@@ -123,14 +96,14 @@ impl<'a> Meter<'a> {
         metrics::histogram!("dokkai_upstream_latency_seconds", "model" => model.clone()).record(latency.as_secs_f64());
         let record = CallRecord {
             at: OffsetDateTime::now_utc(),
-            purpose: self.purpose,
+            purpose: self.purpose.as_str(),
             model,
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             estimated: usage.estimated,
             cost_usd: usage.cost_usd,
             cost_jpy: usage.cost_jpy,
-            latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
+            latency_ms: whole_ms(latency),
             attempts: usage.upstream_calls,
             outcome,
         };

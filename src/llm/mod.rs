@@ -12,6 +12,7 @@ mod embed;
 mod flight;
 mod hedge;
 pub mod json;
+mod judge;
 mod ledger;
 mod limit;
 mod pace;
@@ -42,11 +43,10 @@ use self::price::Prices;
 use self::stats::Counters;
 use crate::config::LlmConfig;
 use crate::error::{Code, Problem};
-use crate::model::Usage;
+use crate::model::{CallRecord, Usage};
 
 pub use self::embed::{Embed, Embedded};
 pub use self::hedge::HedgeGroup;
-pub use self::ledger::CallRecord;
 pub use self::stats::Stats;
 
 /// The upstream, shared by everything that calls it.

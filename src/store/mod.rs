@@ -24,7 +24,7 @@ pub use queue::{Claimed, DocumentQueue, ExtractedDocument};
 pub use sqlite::SqliteStore;
 pub use summaries::SummaryStore;
 pub use texts::{KnownDocument, TextStore};
-pub use usage::{DailyUsage, StoredCall, UsageStore};
+pub use usage::{DailyUsage, UsageStore};
 pub use vectors::{PassageText, Space, TextHash, Vector, VectorStore};
 
 use crate::error::{Code, Problem};
@@ -75,7 +75,7 @@ pub enum StoreError {
     /// The disk is full, or a quota is used up. What was acknowledged before is kept.
     #[error("there is no room left on the disk: {0}")]
     Full(String),
-    /// A stored value does not make sense.
+    /// The file is damaged, or a stored value does not make sense.
     #[error("the database holds something unreadable: {0}")]
     Corrupt(String),
     /// No such document.
@@ -95,13 +95,19 @@ pub enum StoreError {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable(_) | StoreError::Corrupt(_) => {
+            StoreError::Unavailable(_) => {
                 tracing::error!(%error, "store failed");
                 Self::new(Code::StoreUnavailable, "the database cannot be used; see the server's log")
             }
+            StoreError::Corrupt(_) => {
+                tracing::error!(%error, "store is damaged");
+                let message = "the database is damaged; stop the server and put the last backup in its place, or save \
+                               what can be read of it with `sqlite3 dokkai.sqlite .recover`";
+                Self::new(Code::StoreUnavailable, message)
+            }
             StoreError::Full(_) => {
                 tracing::error!(%error, "store is full");
-                let message = "the server's disk is full; free some space or delete documents, then send this again";
+                let message = "the server's disk is full; free some space, then send this again";
                 Self::new(Code::StorageFull, message)
             }
             StoreError::DocumentNotFound => Self::new(Code::DocumentNotFound, error.to_string()),

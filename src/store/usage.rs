@@ -4,33 +4,7 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::StoreError;
-
-/// One call upstream, as usage figures need it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredCall {
-    /// When it ended.
-    pub at: OffsetDateTime,
-    /// What it was made for.
-    pub purpose: String,
-    /// The model that answered, or that failed last.
-    pub model: String,
-    /// Tokens sent.
-    pub prompt_tokens: u64,
-    /// Tokens received.
-    pub completion_tokens: u64,
-    /// Whether the counts are estimates.
-    pub estimated: bool,
-    /// What the upstream bills.
-    pub cost_usd: f64,
-    /// The same in yen.
-    pub cost_jpy: f64,
-    /// From the call to its end, waits included.
-    pub latency_ms: u64,
-    /// Tries.
-    pub attempts: u32,
-    /// `ok`, or the code of the failure.
-    pub outcome: String,
-}
+use crate::model::CallRecord;
 
 /// Calls, tokens and cost of one model on one day (UTC).
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -57,7 +31,7 @@ pub struct DailyUsage {
 #[async_trait]
 pub trait UsageStore: Send + Sync {
     /// Keeps calls for the usage figures.
-    async fn keep_calls(&self, calls: &[StoredCall]) -> Result<(), StoreError>;
+    async fn keep_calls(&self, calls: &[CallRecord]) -> Result<(), StoreError>;
 
     /// Calls, tokens and cost since a time, by day and model, newest first.
     async fn usage_since(&self, since: OffsetDateTime) -> Result<Vec<DailyUsage>, StoreError>;

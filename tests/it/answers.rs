@@ -1,5 +1,6 @@
 //! Questions with models, against a scripted upstream: concurrent analyses, verified citations, honest failures.
 
+use futures_util::StreamExt as _;
 use reqwest::header::ACCEPT;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -169,6 +170,41 @@ async fn the_same_question_reuses_the_analyses_until_the_document_changes() {
     app.delete(&format!("/api/documents/{id}")).await;
     let after = app.ask_with(&question).await;
     assert!(!after.to_string().contains(id), "nothing of a deleted document is reused");
+}
+
+#[tokio::test]
+async fn a_document_deleted_in_mid_answer_is_in_no_part_of_it() {
+    let fake = FakeLlm::start().await;
+    let app = app(&fake, &[]).await;
+    let kept = app.add("Kept", "Branch one opens at nine o'clock in winter.").await;
+    let gone = app.add("Gone", "Branch two opens at nine o'clock in summer.").await;
+    fake.when()
+        .model(ANALYSIS)
+        .prompt("Branch two")
+        .always(analysis(0.9, &["opens at nine o'clock in summer"]).after(3_000));
+    fake.when().model(ANALYSIS).always(analysis(0.8, &["opens at nine o'clock in winter"]));
+    fake.when().model(SYNTHESIS).always(Answer::text("At nine in winter [1], and in summer [2]."));
+    let body = json!({"question": "When do the branches open?"});
+    let request = app.request(reqwest::Method::POST, "/api/questions").header(ACCEPT, "text/event-stream").json(&body);
+    let mut stream = request.send().await.unwrap().bytes_stream();
+    let mut text = String::new();
+    while !text.contains("event: analysis") {
+        text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
+    }
+    assert!(text.contains("event: analysis") && !text.contains("event: done"), "{text}");
+    assert_eq!(app.delete(&format!("/api/documents/{gone}")).await.status, 204);
+    while let Some(chunk) = stream.next().await {
+        text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+    }
+    let done = text.split("event: done").nth(1).and_then(|rest| rest.split("data: ").nth(1)).unwrap();
+    let record: Value = serde_json::from_str(done.lines().next().unwrap()).unwrap();
+    let cited: Vec<&Value> = record["citations"].as_array().unwrap().iter().map(|c| &c["document_id"]).collect();
+    assert_eq!((&record["status"], cited), (&json!("partial"), vec![&json!(kept)]), "{record}");
+    assert!(!record["answer"].as_str().unwrap().contains("[2]"), "{record}");
+    let left_out = record["analyses"].as_array().unwrap().iter().find(|one| one["document_id"] == json!(gone)).unwrap();
+    assert_eq!((&left_out["status"], &left_out["error"]["code"]), (&json!("failed"), &json!("document_not_found")));
+    let prompts: String = fake.bodies().iter().filter(|b| b["model"] == SYNTHESIS).map(Value::to_string).collect();
+    assert!(prompts.contains("in winter") && !prompts.contains("in summer"), "{prompts}");
 }
 
 #[tokio::test]

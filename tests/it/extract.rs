@@ -133,6 +133,16 @@ async fn a_japanese_pdf_gives_text_title_and_pages() {
 }
 
 #[tokio::test]
+async fn a_word_97_file_keeps_headings_and_tables() {
+    // Written by LibreOffice.
+    let found = extractor().extract(fixture("word97.doc")).await.unwrap();
+    let text = "# 水道料金の案内\n\n支払期限は、検針日の翌月20日です。The deposit is returned within 14 days.\n\n\
+                | 種別 | 円 |\n| --- | --- |\n| 家庭用 | 1200 |";
+    assert_eq!((found.text.as_str(), found.title.as_deref()), (text, Some("水道料金の案内")));
+    assert_eq!(found.media_type, "application/msword");
+}
+
+#[tokio::test]
 async fn pdfs_without_text_say_why() {
     assert_eq!(code(extractor().extract(fixture("locked.pdf")).await), Err(Code::Encrypted));
     assert_eq!(code(extractor().extract(fixture("scan.pdf")).await), Err(Code::ScannedWithoutText));

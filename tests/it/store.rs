@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dokkai::error::{Code, Problem};
 use dokkai::model::{
-    Analysis, AnalysisReplies, AnalysisStatus, DocumentId, DocumentStatus, Feedback, KeptAnalysis, Passage, PassageId,
-    Prompt, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus, Rating,
+    Analysis, AnalysisReplies, AnalysisStatus, CallRecord, DocumentId, DocumentStatus, Feedback, KeptAnalysis, Passage,
+    PassageId, Prompt, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus, Rating,
 };
 use dokkai::store::{
     Claimed, Content, DocumentFilter, DocumentPatch, ExtractedDocument, FinishedAnalysis, NewDocument, Original, Page,
-    QuestionFilter, SqliteStore, Store, StoreError, StoredCall,
+    QuestionFilter, SqliteStore, Store, StoreError,
 };
 use time::OffsetDateTime;
 
@@ -422,9 +422,9 @@ async fn cached_analyses_go_with_their_document() {
 #[tokio::test]
 async fn usage_is_summed_by_day_and_model() {
     let (_folder, store) = sqlite().await;
-    let call = |model: &str, outcome: &str| StoredCall {
+    let call = |model: &str, outcome: &'static str| CallRecord {
         at: OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap(),
-        purpose: "analysis".into(),
+        purpose: "analysis",
         model: model.into(),
         prompt_tokens: 100,
         completion_tokens: 10,
@@ -433,7 +433,7 @@ async fn usage_is_summed_by_day_and_model() {
         cost_jpy: 0.5,
         latency_ms: 20,
         attempts: 1,
-        outcome: outcome.into(),
+        outcome,
     };
     let calls = [call("a", "ok"), call("a", "upstream_timeout"), call("b", "ok")];
     store.keep_calls(&calls).await.unwrap();

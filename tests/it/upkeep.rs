@@ -34,12 +34,41 @@ async fn a_rebuilt_index_answers_like_the_one_before_which_serves_meanwhile() {
 }
 
 #[tokio::test]
+async fn searches_go_on_answering_while_the_index_is_built_anew() {
+    let app = TestApp::start().await;
+    let texts: Vec<Value> = (0..300)
+        .map(|n| json!({"title": format!("Note {n}"), "text": format!("Note number{n} is about the battery.")}))
+        .collect();
+    app.post("/api/documents?wait=true", &json!({"documents": texts})).await;
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let rebuild = async {
+        for _ in 0..3 {
+            assert_eq!(app.post("/api/reindex", &json!({})).await.status, StatusCode::OK);
+        }
+        done.store(true, std::sync::atomic::Ordering::Release);
+    };
+    let searches = async {
+        let mut answered = 0_u32;
+        while !done.load(std::sync::atomic::Ordering::Acquire) {
+            let n = answered % 300;
+            let found = app.find(&format!("note number{n}")).await;
+            assert_eq!(found.first(), Some(&format!("Note {n}")), "after {answered} searches");
+            answered += 1;
+        }
+        answered
+    };
+    let ((), answered) = tokio::join!(rebuild, searches);
+    assert!(answered > 0, "no search fell into the rebuilds");
+    assert_eq!(verify(&app, false).await["ok"], true);
+}
+
+#[tokio::test]
 async fn a_failed_replacement_leaves_the_old_text_in_service() {
     let app = TestApp::start().await;
     let id = app.add("Prices", "The old price is ten dollars.").await;
     let path = format!("/api/documents/{id}");
-    let png = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00";
-    let part = reqwest::multipart::Part::bytes(png.to_vec()).file_name("p.png");
+    let gif = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00";
+    let part = reqwest::multipart::Part::bytes(gif.to_vec()).file_name("p.gif");
     app.send(app.request(Method::PUT, &path).multipart(reqwest::multipart::Form::new().part("file", part))).await;
     app.until(async || app.get(&path).await.json()["status"] == "failed").await;
     let document = app.get(&path).await.json();
@@ -112,14 +141,14 @@ async fn events_tell_each_state_and_go_on_where_they_stopped() {
 async fn a_large_original_comes_and_goes_in_parts() {
     let app = TestApp::start().await;
     // Nothing to read in it, so that the way in and out is all that it takes.
-    let mut large = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR".to_vec();
+    let mut large = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00".to_vec();
     large.resize_with(9_000_000, || fastrand::u8(..));
-    let documents = app.upload(&[("large.png", &large)]).await;
+    let documents = app.upload(&[("large.gif", &large)]).await;
     assert_eq!(documents[0]["error"]["code"], "unsupported_type", "{documents:?}");
     let path = format!("/api/documents/{}/original", documents[0]["id"].as_str().unwrap());
     let original = app.request(Method::GET, &path).send().await.unwrap().bytes().await.unwrap();
     assert!(original == large, "{} bytes of {}", original.len(), large.len());
-    assert_eq!(app.upload(&[("again.png", &large)]).await[0]["duplicate"], true);
+    assert_eq!(app.upload(&[("again.gif", &large)]).await[0]["duplicate"], true);
     assert_eq!(verify(&app, false).await["ok"], true);
     let left: Vec<_> = std::fs::read_dir(app.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| name.to_str().unwrap().starts_with("dokkai.") || name == "index"), "{left:?}");
@@ -176,7 +205,7 @@ fn sync_makes_the_collection_hold_what_the_folder_holds() {
 
 /// A server whose files may not grow beyond some KiB: what a full disk does, for anybody.
 fn cramped(folder: &std::path::Path, kib: u32) -> std::process::Child {
-    let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" --listen 127.0.0.1:0");
+    let script = format!("trap '' XFSZ; ulimit -S -f {kib}; exec \"$0\" --listen 127.0.0.1:0");
     let mut command = Command::new("bash");
     command.args(["-c", &script, PROGRAM]).env_clear().env("DOKKAI_DATA_DIR", folder).current_dir(folder);
     command.stderr(Stdio::null()).spawn().unwrap()
@@ -208,6 +237,17 @@ async fn without_room_uploads_are_refused_and_nothing_acknowledged_is_lost() {
     let code = refusal["error"]["code"].as_str().unwrap();
     assert!(["storage_full", "store_unavailable"].contains(&code), "{refusal}");
     assert!(child.try_wait().unwrap().is_none(), "the server goes on");
+
+    // Once there is room again, the same server takes up what it could not finish, and takes in more.
+    let room = rustix::process::Rlimit { current: None, maximum: None };
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, room).unwrap();
+    let texts = acknowledged.iter().map(|(_, text)| text.as_str()).chain(["room again"]);
+    for text in texts {
+        let request = http.post(format!("{url}/api/documents?wait=true")).json(&json!({"text": text}));
+        let body: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(body["documents"][0]["status"], "ready", "{body}");
+    }
     child.kill().unwrap();
     child.wait().unwrap();
 
@@ -244,6 +284,14 @@ fn a_damaged_database_is_found_and_what_cannot_be_mended_is_said() {
         };
         (output.status.code(), kinds("repaired"), kinds("findings"))
     };
+    // Pages that are no pages any more, not even for the database.
+    let torn = tempfile::tempdir().unwrap();
+    let mut bytes = whole.clone();
+    bytes[4_096..8_192].fill(0xde);
+    std::fs::write(torn.path().join("dokkai.sqlite"), bytes).unwrap();
+    let refused = run(torn.path(), &["search", "needle"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("put the last backup in its place"), "{refused:?}");
     // The text comes first in the file: it is made anew from the original.
     assert_eq!(damaged(&places[..1]), (Some(0), vec!["passages".to_owned()], vec![]));
     // What is wrong with the original itself cannot be mended, and is said.

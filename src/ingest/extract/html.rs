@@ -3,16 +3,17 @@
 //! The tree is pruned and its text prepared before htmd walks it; both steps go through the tree without recursion, the
 //! walk itself recurses and needs the worker's large stack.
 
+mod charset;
 mod table;
 
 use std::rc::Rc;
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use htmd::element_handler::{HandlerResult, Handlers};
 use htmd::options::{BulletListMarker, Options};
 use htmd::{Element, HtmlToMarkdown};
 use markup5ever_rcdom::{Node, NodeData};
 
+pub(super) use self::charset::meta_charset;
 use super::{ExtractError, Found, Markup, text};
 use crate::error::Code;
 
@@ -51,7 +52,7 @@ pub(super) fn extract(bytes: &[u8], declared: Option<&str>) -> Result<Found, Ext
     let charset = declared.and_then(text::charset_of).or_else(|| meta_charset(bytes));
     let decoded = text::decode(bytes, charset)?;
     let converter = converter();
-    let tree = converter.html_to_tree(&text::normalise(&decoded.text)).map_err(|_| {
+    let tree = converter.html_to_tree(&charset::without_charsets(&text::normalise(&decoded.text))).map_err(|_| {
         ExtractError::new(Code::Malformed, "the HTML cannot be parsed; save the page anew and upload that")
     })?;
     let title = first_text(&tree, "title");
@@ -69,23 +70,6 @@ pub(super) fn extract(bytes: &[u8], declared: Option<&str>) -> Result<Found, Ext
         pages: Vec::new(),
         warnings: decoded.warnings,
     })
-}
-
-/// The encoding that a page names in its head.
-pub(super) fn meta_charset(bytes: &[u8]) -> Option<&'static Encoding> {
-    let head = bytes.get(..4096).unwrap_or(bytes).to_ascii_lowercase();
-    let head = String::from_utf8_lossy(&head);
-    let at = head.find("<meta").and_then(|meta| head.get(meta..)?.find("charset=").map(|at| meta + at));
-    let encoding = match at {
-        Some(at) => text::charset_of(head.get(at..)?),
-        // An XML declaration says `encoding=` instead.
-        None => {
-            let rest = head.trim_start().strip_prefix("<?xml")?.split_once("encoding=")?.1;
-            text::charset_of(&format!("charset={rest}"))
-        }
-    };
-    // A page whose head could be read as ASCII is not UTF-16, whatever it says.
-    encoding.map(|found| if found == UTF_16LE || found == UTF_16BE { UTF_8 } else { found })
 }
 
 fn converter() -> HtmlToMarkdown {
@@ -247,12 +231,12 @@ fn marked(text: &str) -> String {
     let mut chars = text.chars().peekable();
     let mut before = None;
     while let Some(c) = chars.next() {
-        if c == '\n' && before.is_some_and(is_cjk) {
+        if c == '\n' && before.is_some_and(text::is_cjk) {
             let mut gap = String::from(c);
             while let Some(space) = chars.next_if(|c| c.is_ascii_whitespace()) {
                 gap.push(space);
             }
-            if !chars.peek().copied().is_some_and(is_cjk) {
+            if !chars.peek().copied().is_some_and(text::is_cjk) {
                 out.push_str(&gap);
                 before = Some(' ');
             }
@@ -266,10 +250,6 @@ fn marked(text: &str) -> String {
         }
     }
     out
-}
-
-fn is_cjk(c: char) -> bool {
-    matches!(c, '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ffef}')
 }
 
 fn unmark_specials(markdown: &str) -> String {

@@ -10,6 +10,7 @@ mod json;
 mod language;
 mod mail;
 mod markdown;
+mod ocr;
 mod office;
 mod opendocument;
 mod pdf;
@@ -22,6 +23,7 @@ mod xml;
 
 use bytes::Bytes;
 
+pub use self::ocr::Ocr;
 use self::sniff::Format;
 pub use self::worker::{Extractor, Limits, WORKER_ARGUMENT, worker_main};
 use crate::error::{Code, Problem};
@@ -142,6 +144,7 @@ fn read(input: &Input, nest: &mut archive::Nest) -> Result<(Found, Format), Extr
         Format::Rtf => rtf::extract(bytes),
         Format::Epub => epub::extract(bytes, nest),
         Format::Mail => mail::extract(bytes, nest),
+        Format::Png | Format::Jpeg | Format::Tiff => Err(ocr::needed("the file is an image")),
         Format::Zip => archive::extract(bytes, nest),
     }?;
     Ok((found, format))
@@ -189,30 +192,128 @@ mod tests {
         ),
     ];
 
+    /// Packages by their parts; the last part holds the text and is damaged.
+    const PACKAGES: &[(&str, &[(&str, &str)])] = &[
+        (
+            "a.zip",
+            &[("b.md", "# B\n\ntext"), ("a.html", "<html><title>t</title><p>水道<br>料金<table><tr><td>a</table>")],
+        ),
+        (
+            "a.docx",
+            &[
+                (
+                    "[Content_Types].xml",
+                    "<Types xmlns=\"http://schemas.openxmlformats.org/package/2006/content-types\"><Override PartName=\"/word/document.xml\" ContentType=\"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml\"/></Types>",
+                ),
+                (
+                    "_rels/.rels",
+                    "<Relationships xmlns=\"http://schemas.openxmlformats.org/package/2006/relationships\"><Relationship Id=\"r1\" Type=\"http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument\" Target=\"word/document.xml\"/></Relationships>",
+                ),
+                (
+                    "word/document.xml",
+                    "<w:document xmlns:w=\"http://schemas.openxmlformats.org/wordprocessingml/2006/main\"><w:body><w:p><w:r><w:t>期限は20日</w:t></w:r></w:p><w:tbl><w:tr><w:tc><w:p><w:r><w:t>円</w:t></w:r></w:p></w:tc></w:tr></w:tbl></w:body></w:document>",
+                ),
+            ],
+        ),
+        (
+            "a.odt",
+            &[
+                ("mimetype", "application/vnd.oasis.opendocument.text"),
+                (
+                    "content.xml",
+                    "<o><text:h text:outline-level=\"1\">水道</text:h><text:p>a<text:s text:c=\"2\"/>b</text:p><table:table><table:table-row><table:table-cell table:number-columns-repeated=\"3\"><text:p>円</text:p></table:table-cell></table:table-row></table:table></o>",
+                ),
+            ],
+        ),
+        (
+            "a.epub",
+            &[
+                ("mimetype", "application/epub+zip"),
+                (
+                    "META-INF/container.xml",
+                    "<container xmlns=\"urn:oasis:names:tc:opendocument:xmlns:container\" version=\"1.0\"><rootfiles><rootfile full-path=\"b.opf\" media-type=\"application/oebps-package+xml\"/></rootfiles></container>",
+                ),
+                ("c.xhtml", "<html xmlns='http://www.w3.org/1999/xhtml'><body><h1>一</h1><p>親譲り</p></body></html>"),
+                (
+                    "b.opf",
+                    "<package xmlns=\"http://www.idpf.org/2007/opf\" version=\"3.0\" unique-identifier=\"i\"><metadata xmlns:dc=\"http://purl.org/dc/elements/1.1/\"><dc:identifier id=\"i\">x</dc:identifier><dc:title>t</dc:title><dc:language>ja</dc:language></metadata><manifest><item id=\"c\" href=\"c.xhtml\" media-type=\"application/xhtml+xml\"/></manifest><spine><itemref idref=\"c\"/></spine></package>",
+                ),
+            ],
+        ),
+    ];
+
+    fn packed(parts: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut writer = zip::write::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, bytes) in parts {
+            writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            std::io::Write::write_all(&mut writer, bytes).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    type Damage = Vec<(usize, u8, u8)>;
+
+    fn damage(most: usize) -> impl Strategy<Value = Damage> {
+        proptest::collection::vec((0..most, any::<u8>(), 0_u8..3), 1..12)
+    }
+
+    fn damaged(mut bytes: Vec<u8>, damage: Damage) -> Vec<u8> {
+        for (at, byte, how) in damage {
+            let at = at.min(bytes.len() - 1);
+            match how {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => bytes.truncate(at.max(4)),
+            }
+        }
+        bytes
+    }
+
+    /// Whatever a file holds, it is refused, or its text is cut into passages that lie in it.
+    fn check_read_or_refused(name: &str, bytes: Vec<u8>) -> Result<(), TestCaseError> {
+        let input = Input { bytes: bytes.into(), name: Some(name.to_owned()), declared_type: None };
+        if let Ok(found) = extract(&input) {
+            let total = found.text.chars().count();
+            prop_assert!(found.pages.iter().all(|(_, at)| *at <= total));
+            let drafts = passages::cut(&found);
+            prop_assert!(!drafts.is_empty() && drafts.iter().all(|draft| draft.end <= total));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn packages_are_read_before_they_are_damaged() {
+        for (name, parts) in PACKAGES {
+            let parts: Vec<(&str, Vec<u8>)> =
+                parts.iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect();
+            let input = Input { bytes: packed(&parts).into(), name: None, declared_type: None };
+            assert!(extract(&input).is_ok(), "{name}: {:?}", extract(&input));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
-        fn damaged_files_are_read_or_refused(
-            seed in 0..SEEDS.len(),
-            damage in proptest::collection::vec((0_usize..400, any::<u8>(), 0_u8..3), 1..12),
-        ) {
+        fn damaged_files_are_read_or_refused(seed in 0..SEEDS.len(), damage in damage(400)) {
             let (name, text) = SEEDS[seed];
-            let mut bytes = text.as_bytes().to_vec();
-            for (at, byte, how) in damage {
-                let at = at.min(bytes.len() - 1);
-                match how {
-                    0 => bytes[at] = byte,
-                    1 => bytes.insert(at, byte),
-                    _ => bytes.truncate(at.max(4)),
-                }
+            check_read_or_refused(name, damaged(text.as_bytes().to_vec(), damage))?;
+        }
+
+        #[test]
+        fn packages_with_a_damaged_part_are_read_or_refused(seed in 0..PACKAGES.len(), damage in damage(600)) {
+            let (name, parts) = PACKAGES[seed];
+            let mut parts: Vec<(&str, Vec<u8>)> = parts.iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect();
+            if let Some((_, last)) = parts.last_mut() {
+                *last = damaged(std::mem::take(last), damage);
             }
-            let input = Input { bytes: bytes.into(), name: Some(name.to_owned()), declared_type: None };
-            if let Ok(found) = extract(&input) {
-                let total = found.text.chars().count();
-                prop_assert!(found.pages.iter().all(|(_, at)| *at <= total));
-                let drafts = passages::cut(&found);
-                prop_assert!(!drafts.is_empty() && drafts.iter().all(|draft| draft.end <= total));
-            }
+            check_read_or_refused(name, packed(&parts))?;
+        }
+
+        #[test]
+        fn damaged_packages_are_read_or_refused(seed in 0..PACKAGES.len(), damage in damage(2_000)) {
+            let (name, parts) = PACKAGES[seed];
+            let parts: Vec<(&str, Vec<u8>)> = parts.iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect();
+            check_read_or_refused(name, damaged(packed(&parts), damage))?;
         }
     }
 }

@@ -2,13 +2,16 @@
 
 mod repair;
 mod running;
+mod scan;
 
 use unpdf::render::{CleanupPipeline, to_markdown};
 use unpdf::{
-    Block, CleanupOptions, Document, ErrorKind, InlineContent, Page, Paragraph, ParseOptions, RenderOptions, TextRun,
+    Block, CleanupOptions, Document, ErrorKind, InlineContent, Page, PageSelection, Paragraph, ParseOptions, PdfParser,
+    RenderOptions, TextRun,
 };
 
-use super::{ExtractError, Found, Markup, markdown, text};
+pub(super) use self::scan::page_images;
+use super::{ExtractError, Found, Markup, markdown, ocr, text};
 use crate::error::Code;
 
 /// A line between pages while the whole text is cleaned: a noncharacter, so that no text holds it, after a mark that the
@@ -20,9 +23,12 @@ const TITLE_PAGES: usize = 2;
 
 /// Reads a PDF. Runs on the calling thread alone, whose stack the worker makes large: form objects nest deeply.
 pub(super) fn extract(bytes: &[u8]) -> Result<Found, ExtractError> {
-    let parsed = unpdf::parse_bytes_with_options(bytes, ParseOptions::new().lenient().sequential());
-    let mut document = parsed.map_err(|error| failure(error.kind()))?;
     let mut warnings = Vec::new();
+    // A fault of the reader must not cost the pages that it can read.
+    let mut document = match parse(bytes, PageSelection::All) {
+        Some(parsed) => parsed.map_err(|error| failure(error.kind()))?,
+        None => page_by_page(bytes, &mut warnings)?,
+    };
     let fields = std::mem::take(&mut document.form_fields);
     let page_count = document.pages.len();
     let (numbers, rendered) = render(std::mem::take(&mut document.pages), &mut warnings);
@@ -57,10 +63,7 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Found, ExtractError> {
         return Err(if page_count == 0 || document.extraction_quality.undecodable_content_streams > 0 {
             failure(ErrorKind::Corrupted)
         } else {
-            ExtractError::new(
-                Code::ScannedWithoutText,
-                "the PDF has no readable text layer, only images or unknown fonts; run it through OCR and upload it again",
-            )
+            ocr::needed("the PDF has no readable text layer, only images or unknown fonts")
         });
     }
     let quality = &document.extraction_quality;
@@ -72,12 +75,39 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Found, ExtractError> {
     }
     let empty = page_count.saturating_sub(pages.len());
     if empty > 0 {
-        warnings.push(format!("{empty} of {page_count} pages have no text"));
+        warnings.push(format!("{empty} of {page_count} pages have no text layer"));
     }
     let first_pages: Vec<&str> = clean.iter().take(TITLE_PAGES).map(String::as_str).collect();
     let title = document.metadata.title.as_deref().and_then(title);
     let title = title.or_else(|| markdown::first_heading(&first_pages.join("\n\n")));
     Ok(Found { text: whole, markup: Markup::Markdown, title, pages, warnings })
+}
+
+/// Parses pages; nothing where the reader panics.
+fn parse(bytes: &[u8], pages: PageSelection) -> Option<unpdf::Result<Document>> {
+    let options = ParseOptions::new().lenient().sequential().with_pages(pages);
+    std::panic::catch_unwind(|| unpdf::parse_bytes_with_options(bytes, options)).ok()
+}
+
+/// The pages at which the reader does not panic; the others are named.
+fn page_by_page(bytes: &[u8], warnings: &mut Vec<String>) -> Result<Document, ExtractError> {
+    let count = std::panic::catch_unwind(|| PdfParser::from_bytes(bytes).map(|parser| parser.page_count()));
+    let mut whole: Option<Document> = None;
+    for page in 1..=count.ok().and_then(Result::ok).unwrap_or_default() {
+        match parse(bytes, PageSelection::Pages(vec![page])) {
+            Some(Ok(document)) => match &mut whole {
+                Some(whole) => whole.pages.extend(document.pages),
+                None => whole = Some(document),
+            },
+            Some(Err(_)) | None => warnings.push(format!("page {page} could not be read")),
+        }
+    }
+    whole.ok_or_else(|| {
+        ExtractError::new(
+            Code::ExtractionCrashed,
+            "the PDF made its reader stop at every page; print it to a new PDF and upload that",
+        )
+    })
 }
 
 /// Every page's Markdown with [`PAGE_END`] between, and the numbers of these pages. The reader can clean each page as it
@@ -202,6 +232,41 @@ mod tests {
         check("Why Rust?", "Why Rust?");
         check("0000909832-23-000004", "none");
         check("<4D6>", "<4D6>");
+    }
+
+    /// A PDF of two pages; the first has a font whose table of characters makes the reader panic.
+    fn with_a_bad_font() -> Vec<u8> {
+        let stream =
+            |bytes: &[u8]| [format!("<</Length {}>>stream\n", bytes.len()).as_bytes(), bytes, b"\nendstream"].concat();
+        let objects: [Vec<u8>; 8] = [
+            b"<</Type/Catalog/Pages 2 0 R>>".to_vec(),
+            b"<</Type/Pages/Count 2/Kids[3 0 R 4 0 R]>>".to_vec(),
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 100]/Contents 5 0 R/Resources<</Font<</F 6 0 R>>>>>>".to_vec(),
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 100]/Contents 5 0 R/Resources<</Font<</F 7 0 R>>>>>>".to_vec(),
+            stream(b"BT /F 18 Tf 10 50 Td (The fee is ten yen.) Tj ET"),
+            b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/ToUnicode 8 0 R>>".to_vec(),
+            b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>".to_vec(),
+            stream(b"1 beginbfchar\n<54> <00\xff0054>\nendbfchar\n"),
+        ];
+        let mut pdf = b"%PDF-1.4\n".to_vec();
+        let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
+        for (object, number) in objects.iter().zip(1..) {
+            table += &format!("{:010} 00000 n \n", pdf.len());
+            pdf.extend([format!("{number} 0 obj\n").as_bytes(), object, b"\nendobj\n"].concat());
+        }
+        let start = pdf.len();
+        let trailer = format!("trailer<</Size {}/Root 1 0 R>>\nstartxref\n{start}\n%%EOF", objects.len() + 1);
+        pdf.extend([table, trailer].concat().as_bytes());
+        pdf
+    }
+
+    #[test]
+    fn a_page_at_which_the_reader_panics_costs_no_other() {
+        let pdf = with_a_bad_font();
+        assert!(parse(&pdf, PageSelection::All).is_none(), "the reader is mended; this needs another bad page");
+        let found = extract(&pdf).map(|found| (found.text, found.pages, found.warnings));
+        let warnings = vec!["page 1 could not be read".to_owned()];
+        assert_eq!(found, Ok(("The fee is ten yen.".to_owned(), vec![(2, 0)], warnings)));
     }
 
     #[test]

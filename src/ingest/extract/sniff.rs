@@ -31,6 +31,9 @@ pub(super) enum Format {
     Rtf,
     Epub,
     Mail,
+    Png,
+    Jpeg,
+    Tiff,
     /// Also any format that is packed in one, until somebody looks inside.
     Zip,
 }
@@ -59,6 +62,9 @@ impl Format {
             Self::Rtf => "application/rtf",
             Self::Epub => "application/epub+zip",
             Self::Mail => "message/rfc822",
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Tiff => "image/tiff",
             Self::Zip => "application/zip",
         }
     }
@@ -67,6 +73,16 @@ impl Format {
     /// Markdown are kept as they are.
     pub(super) fn needs_guard(self) -> bool {
         !matches!(self, Self::Plain | Self::Markdown)
+    }
+
+    /// Whether its text may be there only as an image.
+    pub(super) fn may_be_scanned(self) -> bool {
+        self == Self::Pdf || self.is_image()
+    }
+
+    /// Whether it is an image as a whole.
+    pub(super) fn is_image(self) -> bool {
+        matches!(self, Self::Png | Self::Jpeg | Self::Tiff)
     }
 }
 
@@ -95,10 +111,13 @@ pub(super) fn sniff(bytes: &[u8], name: Option<&str>, declared: Option<&str>) ->
         return Err(unsupported("a PostScript document"));
     }
     if is_binary(head) {
-        return Err(match infer::get(bytes) {
-            Some(kind) => unsupported(&format!("a binary file ({})", kind.mime_type())),
-            None => unsupported("a binary file"),
-        });
+        return match infer::get(bytes).map(|kind| kind.mime_type()) {
+            Some("image/png") => Ok(Format::Png),
+            Some("image/jpeg") => Ok(Format::Jpeg),
+            Some("image/tiff") => Ok(Format::Tiff),
+            Some(kind) => Err(unsupported(&format!("a binary file ({kind})"))),
+            None => Err(unsupported("a binary file")),
+        };
     }
     Ok(text_format(bytes, head, hint(name, declared)))
 }
@@ -322,6 +341,9 @@ mod tests {
         check(b"Subject: s\n\nFrom: x\nTo: y", "", "", Format::Plain);
         check(b"From: x\nTo: y\nnot a header\nSubject: s", "", "", Format::Plain);
         check(b"BMW and MZ are not signatures", "", "image/bmp", Format::Plain);
+        check(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01", "a.txt", "text/plain", Format::Png);
+        check(&[0xff, 0xd8, 0xff, 0xe0, 0, 16, 1, 2, 3, 4, 5, 6, 7, 1, 0, 0], "", "", Format::Jpeg);
+        check(b"II*\0\x08\0\0\0\0\0\0\0\0\0", "", "", Format::Tiff);
         check("日本語".as_bytes(), "a.bin", "application/octet-stream", Format::Plain);
     }
 
@@ -336,8 +358,7 @@ mod tests {
         };
         check(b"", Code::EmptyFile, "no text");
         check(b" \r\n\t ", Code::EmptyFile, "no text");
-        check(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01", Code::UnsupportedType, "image/png");
-        check(&[0xff, 0xd8, 0xff, 0xe0, 0, 16, 1, 2, 3, 4, 5, 6, 7, 1, 0, 0], Code::UnsupportedType, "image/jpeg");
+        check(b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\0\0", Code::UnsupportedType, "image/gif");
         check(&(0..=255).cycle().take(4000).collect::<Vec<u8>>(), Code::UnsupportedType, "binary");
         let ole = |name: &str| {
             let name = name.encode_utf16().flat_map(u16::to_le_bytes);

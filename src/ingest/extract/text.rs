@@ -91,6 +91,11 @@ pub(super) fn normalise(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(&clean).into_owned()
 }
 
+/// Characters of Japanese and Chinese, full-width punctuation included: no space separates them.
+pub(super) fn is_cjk(c: char) -> bool {
+    matches!(c, '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ffef}')
+}
+
 fn finish(encoding: &'static Encoding, bytes: &[u8]) -> Result<Decoded, ExtractError> {
     let (text, damaged) = encoding.decode_without_bom_handling(bytes);
     let mut warnings = Vec::new();

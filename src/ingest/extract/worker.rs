@@ -3,10 +3,14 @@
 //! document fails and nothing else.
 //!
 //! The protocol: one line of JSON ([`Task`]) and the file's bytes on stdin; `Result<Extracted, ExtractError>` as JSON
-//! on stdout; nothing but what went wrong on stderr.
+//! on stdout; nothing but what went wrong on stderr. With [`LIMITED`] as its second argument the worker becomes
+//! another program under the same limits instead.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{self, BufRead, Read, Write};
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -15,11 +19,15 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::{ExtractError, Extracted, Input, sniff};
+use super::ocr::{Ocr, PageImages};
+use super::{ExtractError, Extracted, Input, pdf, sniff};
 use crate::error::Code;
 
 /// The hidden first argument that makes the binary a worker; `main` then does nothing but call [`worker_main`].
 pub const WORKER_ARGUMENT: &str = "extract-worker";
+
+/// The second argument of a worker that becomes another program; memory, time, the program and its arguments follow.
+const LIMITED: &str = "limited";
 
 /// The stack of the thread that reads. Readers recurse once for each level of nesting.
 const STACK: usize = 64 << 20;
@@ -51,12 +59,18 @@ impl Default for Limits {
 pub struct Extractor {
     program: PathBuf,
     limits: Limits,
+    ocr: Option<Ocr>,
 }
 
 impl Extractor {
     /// `program` is the binary that becomes a worker when its first argument is [`WORKER_ARGUMENT`].
     pub fn new(program: PathBuf) -> Self {
-        Self { program, limits: Limits::default() }
+        Self { program, limits: Limits::default(), ocr: None }
+    }
+
+    /// The same, reading scans and images too where there is a program for it.
+    pub fn with_ocr(self, ocr: Option<Ocr>) -> Self {
+        Self { ocr, ..self }
     }
 
     /// The same with other limits.
@@ -71,19 +85,23 @@ impl Extractor {
     /// `extraction_limit` or `extraction_crashed`. `internal` if no worker could be started.
     pub async fn extract(&self, input: Input) -> Result<Extracted, ExtractError> {
         let format = sniff::sniff(&input.bytes, input.name.as_deref(), input.declared_type.as_deref())?;
+        if let Some(ocr) = self.ocr.as_ref().filter(|_| format.may_be_scanned()) {
+            return ocr.extract(self, input).await;
+        }
         if format.needs_guard() {
-            return self.extract_guarded(input).await;
+            return self.read(input, None).await?.result;
         }
         // Plain text and Markdown are read in one pass without recursion; a process for each would only cost time.
         let reading = tokio::task::spawn_blocking(move || super::extract(&input));
         reading.await.unwrap_or_else(|_| Err(crashed()))
     }
 
-    async fn extract_guarded(&self, input: Input) -> Result<Extracted, ExtractError> {
+    /// Reads a file in a worker; images of a PDF's pages without text go into `images_to`.
+    pub(super) async fn read(&self, input: Input, images_to: Option<&Path>) -> Result<Reading, ExtractError> {
         let mut child = self.start().map_err(|error| {
             ExtractError::new(Code::Internal, format!("the extraction process cannot be started ({})", error.kind()))
         })?;
-        let answer = match tokio::time::timeout(self.limits.wall, self.converse(&mut child, input)).await {
+        let answer = match tokio::time::timeout(self.limits.wall, self.converse(&mut child, input, images_to)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => return Err(crashed()),
             Err(_) => return Err(too_slow()),
@@ -96,23 +114,41 @@ impl Extractor {
         }
         let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice(&answer.stdout)).await;
         match parsed {
-            Ok(Ok(result)) => result,
+            Ok(Ok(reading)) => Ok(reading),
             Ok(Err(_)) | Err(_) => Err(crashed()),
         }
     }
 
     fn start(&self) -> io::Result<Child> {
-        Command::new(&self.program)
-            .arg(WORKER_ARGUMENT)
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
+        self.command().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
     }
 
-    async fn converse(&self, child: &mut Child, input: Input) -> io::Result<Answer> {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(WORKER_ARGUMENT).env_clear().kill_on_drop(true);
+        command
+    }
+
+    /// Another program under the worker's limits; its arguments are to be added.
+    pub(super) fn limited(&self, program: &Path) -> Command {
+        let mut command = self.command();
+        let limits = [self.limits.memory, self.limits.cpu.as_secs().max(1)];
+        command.arg(LIMITED).args(limits.map(|limit| limit.to_string())).arg(program);
+        command
+    }
+
+    /// What a command writes; nothing where it fails, takes longer than a worker may or writes more than `most` bytes.
+    pub(super) async fn output_of(&self, command: &mut Command, most: u64) -> Option<Vec<u8>> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().ok()?;
+        let stdout = child.stdout.take()?;
+        let ended = async {
+            let output = read_bounded(stdout, most.saturating_add(1)).await.ok()?;
+            (output.len() as u64 <= most && child.wait().await.ok()?.success()).then_some(output)
+        };
+        tokio::time::timeout(self.limits.wall, ended).await.ok().flatten()
+    }
+
+    async fn converse(&self, child: &mut Child, input: Input, images_to: Option<&Path>) -> io::Result<Answer> {
         let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
         let mut stdin = child.stdin.take().ok_or_else(missing)?;
         let stdout = child.stdout.take().ok_or_else(missing)?;
@@ -122,6 +158,7 @@ impl Extractor {
             declared_type: input.declared_type,
             memory: self.limits.memory,
             cpu_s: self.limits.cpu.as_secs().max(1),
+            images_to: images_to.map(Path::to_owned),
         })?;
         task.push(b'\n');
         let send = async move {
@@ -164,10 +201,23 @@ struct Task {
     declared_type: Option<String>,
     memory: u64,
     cpu_s: u64,
+    images_to: Option<PathBuf>,
 }
 
-/// The worker's `main`: reads one file from stdin, writes its text to stdout.
+/// What a worker answers.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct Reading {
+    pub(super) result: Result<Extracted, ExtractError>,
+    /// Images of pages without text, where they were asked for.
+    pub(super) scans: PageImages,
+}
+
+/// The worker's `main`: reads one file from stdin, writes its text to stdout; or becomes another program.
 pub fn worker_main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(2);
+    if arguments.next().is_some_and(|argument| argument == LIMITED) {
+        return become_limited(arguments);
+    }
     let worker = std::thread::Builder::new().stack_size(STACK).spawn(work);
     match worker.map(std::thread::JoinHandle::join) {
         Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
@@ -181,22 +231,44 @@ fn work() -> io::Result<()> {
     let mut line = String::new();
     stdin.read_line(&mut line)?;
     let task: Task = serde_json::from_str(&line)?;
-    limit(&task);
+    limit(task.memory, task.cpu_s);
     let mut bytes = Vec::new();
     stdin.read_to_end(&mut bytes)?;
     let input = Input { bytes: Bytes::from(bytes), name: task.name, declared_type: task.declared_type };
     let result = super::extract(&input);
+    let scans = task.images_to.map(|folder| scans(&input, &result, &folder)).unwrap_or_default();
     let mut stdout = io::BufWriter::new(io::stdout().lock());
-    serde_json::to_writer(&mut stdout, &result)?;
+    serde_json::to_writer(&mut stdout, &Reading { result, scans })?;
     stdout.flush()
 }
 
+/// The images of a PDF's pages in which no text was found.
+fn scans(input: &Input, result: &Result<Extracted, ExtractError>, folder: &Path) -> PageImages {
+    let with_text = match result {
+        Ok(found) => found.pages.iter().map(|(page, _)| *page).collect(),
+        Err(error) if error.code == Code::ScannedWithoutText => BTreeSet::new(),
+        Err(_) => return PageImages::default(),
+    };
+    pdf::page_images(&input.bytes, &with_text, folder)
+}
+
+/// Binds this process and becomes the program that the arguments name; returns only where that fails.
+fn become_limited(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let mut number = || arguments.next()?.to_str()?.parse::<u64>().ok();
+    let (Some(memory), Some(cpu_s)) = (number(), number()) else { return ExitCode::FAILURE };
+    let Some(program) = arguments.next() else { return ExitCode::FAILURE };
+    limit(memory, cpu_s);
+    let failure = std::process::Command::new(program).args(arguments).exec();
+    eprintln!("{failure}");
+    ExitCode::FAILURE
+}
+
 /// Binds this process. A system that lacks one of the limits still has the parent's time limit.
-fn limit(task: &Task) {
+fn limit(memory: u64, cpu_s: u64) {
     let exactly = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
-    let _ = setrlimit(Resource::As, exactly(task.memory));
+    let _ = setrlimit(Resource::As, exactly(memory));
     // The soft limit's signal tells the parent what happened; the hard one ends a process that ignores it.
-    let _ = setrlimit(Resource::Cpu, Rlimit { current: Some(task.cpu_s), maximum: Some(task.cpu_s + 1) });
+    let _ = setrlimit(Resource::Cpu, Rlimit { current: Some(cpu_s), maximum: Some(cpu_s.saturating_add(1)) });
     let _ = setrlimit(Resource::Core, exactly(0));
 }
 

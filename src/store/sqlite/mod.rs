@@ -20,6 +20,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use time::OffsetDateTime;
 
@@ -40,6 +41,9 @@ const FILE: &str = "dokkai.sqlite";
 /// SQLite's result code for a disk without room.
 const FULL: &str = "13";
 
+/// SQLite's result codes for a file that is damaged, and for one that is no database.
+const DAMAGED: [&str; 2] = ["11", "26"];
+
 impl SqliteStore {
     /// Opens the file in `folder`, which is made where it is missing, and applies the migrations.
     ///
@@ -56,12 +60,11 @@ impl SqliteStore {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10))
             .pragma("cache_size", "-32768")
+            // 32 MiB, where the default is 4: under load, most pages change many times before they need to be copied.
+            .pragma("wal_autocheckpoint", "8192")
             .pragma("mmap_size", "268435456");
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        sqlx::migrate!("migrations/sqlite")
-            .run(&writer)
-            .await
-            .map_err(|error| StoreError::Unavailable(format!("cannot bring the database up to date: {error}")))?;
+        sqlx::migrate!("migrations/sqlite").run(&writer).await.map_err(not_up_to_date)?;
         // A file does not go away between two queries as a server does.
         let readers = SqlitePoolOptions::new()
             .max_connections(8)
@@ -83,7 +86,7 @@ impl Store for SqliteStore {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) {
+        if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) || is_damaged(&error) {
             Self::Corrupt(error.to_string())
         } else if is_full(&error) {
             Self::Full(error.to_string())
@@ -96,6 +99,19 @@ impl From<sqlx::Error> for StoreError {
 /// Whether there is no room on the disk.
 fn is_full(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == FULL)
+}
+
+fn is_damaged(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| DAMAGED.contains(&code.as_ref()))
+}
+
+fn not_up_to_date(error: MigrateError) -> StoreError {
+    if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = &error
+        && is_damaged(error)
+    {
+        return StoreError::Corrupt(error.to_string());
+    }
+    StoreError::Unavailable(format!("cannot bring the database up to date: {error}"))
 }
 
 fn corrupt(error: impl std::fmt::Display) -> StoreError {

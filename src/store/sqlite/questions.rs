@@ -69,37 +69,40 @@ impl QuestionStore for SqliteStore {
     }
 
     async fn keep_analyses(&self, id: QuestionId, finished: &[FinishedAnalysis]) -> Result<(), StoreError> {
-        let mut kept = QueryBuilder::<Sqlite>::new(
-            "INSERT OR REPLACE INTO question_analyses (question_id, rank, analysis, replies) \
-             SELECT id, column1, column2, column3 FROM questions, (VALUES ",
-        );
-        let mut reusable = QueryBuilder::<Sqlite>::new(
-            "INSERT OR REPLACE INTO cached_analyses (cache_key, document_id, analysis, replies, created_at) \
-             SELECT column2, id, column3, column4, column5 FROM documents JOIN (VALUES ",
-        );
-        let (mut kept_rows, mut reusable_rows) = (kept.separated(", "), reusable.separated(", "));
-        for FinishedAnalysis { rank, made, cache_key } in finished {
-            let (analysis, replies) = (to_json(&made.analysis)?, to_json(&made.replies)?);
-            if let Some(key) = cache_key {
-                reusable_rows.push("(").push_bind_unseparated(made.analysis.document_id.0).push_bind(key.clone());
-                reusable_rows.push_bind(analysis.clone()).push_bind(replies.clone());
-                reusable_rows.push_bind(now_ms()).push_unseparated(")");
-            }
-            kept_rows.push("(").push_bind_unseparated(i64::from(*rank)).push_bind(analysis).push_bind(replies);
-            kept_rows.push_unseparated(")");
+        if finished.is_empty() {
+            return Ok(());
         }
-        // Both choose from a table that the thing must still be in: a question or document that was deleted meanwhile
-        // gets nothing new.
-        kept.push(") WHERE id = ").push_bind(id.0);
-        reusable.push(") ON id = column1");
-        let reuses = finished.iter().any(|one| one.cache_key.is_some());
+        let rows = finished
+            .iter()
+            .map(|one| Ok((one, to_json(&one.made.analysis)?, to_json(&one.made.replies)?)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        // Both statements choose from a table that the thing must still be in: a question or document that was deleted
+        // meanwhile gets nothing new.
+        let mut keep = QueryBuilder::<Sqlite>::new(
+            "INSERT OR REPLACE INTO question_analyses (question_id, rank, analysis, replies) \
+             SELECT id, column1, column2, column3 FROM questions, (",
+        );
+        keep.push_values(&rows, |mut row, (one, analysis, replies)| {
+            row.push_bind(i64::from(one.rank)).push_bind(analysis.clone()).push_bind(replies.clone());
+        });
+        keep.push(") WHERE id = ").push_bind(id.0);
+        let reusable: Vec<_> =
+            rows.iter().filter_map(|row| row.0.cache_key.clone().map(|cache_key| (cache_key, row))).collect();
+        if !reusable.is_empty() {
+            keep.push(
+                "; INSERT OR REPLACE INTO cached_analyses (cache_key, document_id, analysis, replies, created_at) \
+                 SELECT column2, id, column3, column4, column5 FROM documents JOIN (",
+            );
+            keep.push_values(reusable, |mut row, (cache_key, (one, analysis, replies))| {
+                row.push_bind(one.made.analysis.document_id.0).push_bind(cache_key);
+                row.push_bind(analysis.clone()).push_bind(replies.clone()).push_bind(now_ms());
+            });
+            keep.push(") ON id = column1");
+        }
         self.writer
             .write_loose(move |tx| {
                 Box::pin(async move {
-                    kept.build().execute(&mut *tx).await?;
-                    if reuses {
-                        reusable.build().execute(&mut *tx).await?;
-                    }
+                    keep.build().execute(tx).await?;
                     Ok(())
                 })
             })
@@ -125,35 +128,25 @@ impl QuestionStore for SqliteStore {
     }
 
     async fn finish_question(&self, record: &QuestionRecord, detail: &QuestionDetail) -> Result<(), StoreError> {
-        let (id, status, json) = (record.id, record.status, to_json(record)?);
-        let detail = to_json(detail)?;
-        let asked_at = to_ms(record.created_at);
+        let (id, asked_at) = (record.id.0, to_ms(record.created_at));
         let mut cited: Vec<DocumentId> = record.citations.iter().map(|citation| citation.document_id).collect();
         cited.sort_unstable();
         cited.dedup();
+        // All in one trip to the database's thread: each costs more than such a statement does.
+        let mut finish = QueryBuilder::<Sqlite>::new("");
+        if !cited.is_empty() {
+            push_cited(&mut finish, id, asked_at, &cited);
+        }
+        finish.push("UPDATE questions SET status = ").push_bind(record.status.as_str());
+        finish.push(", record = ").push_bind(to_json(record)?).push(" WHERE id = ").push_bind(id);
+        finish.push("; INSERT OR REPLACE INTO question_details (question_id, detail) SELECT id, ");
+        finish.push_bind(to_json(detail)?).push(" FROM questions WHERE id = ").push_bind(id);
+        // The record holds them from now on.
+        finish.push("; DELETE FROM question_analyses WHERE question_id = ").push_bind(id);
         self.writer
             .write_loose(move |tx| {
                 Box::pin(async move {
-                    keep_cited(&mut *tx, id, asked_at, &cited).await?;
-                    sqlx::query("UPDATE questions SET status = ?, record = ? WHERE id = ?")
-                        .bind(status.as_str())
-                        .bind(json)
-                        .bind(id.0)
-                        .execute(&mut *tx)
-                        .await?;
-                    sqlx::query(
-                        "INSERT OR REPLACE INTO question_details (question_id, detail) \
-                         SELECT id, ? FROM questions WHERE id = ?",
-                    )
-                    .bind(detail)
-                    .bind(id.0)
-                    .execute(&mut *tx)
-                    .await?;
-                    // The record holds them from now on.
-                    sqlx::query("DELETE FROM question_analyses WHERE question_id = ?")
-                        .bind(id.0)
-                        .execute(&mut *tx)
-                        .await?;
+                    finish.build().execute(tx).await?;
                     Ok(())
                 })
             })
@@ -305,27 +298,18 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &QuestionFilter) {
     }
 }
 
-/// Notes which documents an answer cites; those whose text went or changed since it was asked are stale at once.
-async fn keep_cited(
-    connection: &mut SqliteConnection,
-    id: QuestionId,
-    asked_at: i64,
-    cited: &[DocumentId],
-) -> Result<(), StoreError> {
-    for document in cited {
-        sqlx::query(
-            "INSERT OR REPLACE INTO cited_documents (question_id, document_id, stale) \
-             SELECT id, ?, NOT EXISTS (SELECT 1 FROM texts WHERE document_id = ? AND coalesce(replaced_at, 0) < ?) \
-             FROM questions WHERE id = ?",
-        )
-        .bind(document.0)
-        .bind(document.0)
-        .bind(asked_at)
-        .bind(id.0)
-        .execute(&mut *connection)
-        .await?;
-    }
-    Ok(())
+/// Adds the statement that notes which documents an answer cites; those whose text went or changed since it was asked
+/// are stale at once.
+fn push_cited(query: &mut QueryBuilder<Sqlite>, question: Uuid, asked_at: i64, cited: &[DocumentId]) {
+    query.push(
+        "INSERT OR REPLACE INTO cited_documents (question_id, document_id, stale) SELECT id, column1, NOT EXISTS \
+         (SELECT 1 FROM texts WHERE document_id = column1 AND coalesce(replaced_at, 0) < ",
+    );
+    query.push_bind(asked_at).push(") FROM questions, (");
+    query.push_values(cited, |mut row, document| {
+        row.push_bind(document.0);
+    });
+    query.push(") WHERE id = ").push_bind(question).push("; ");
 }
 
 /// Fills in which cited documents are gone or replaced by now.

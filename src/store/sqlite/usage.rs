@@ -1,11 +1,12 @@
 //! Upstream calls in SQLite.
 
 use async_trait::async_trait;
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use sqlx::FromRow;
 use time::OffsetDateTime;
 
-use super::{SqliteStore, from_i64, to_i64, to_ms};
-use crate::store::{DailyUsage, StoreError, StoredCall, UsageStore};
+use super::{SqliteStore, from_i64, to_json, to_ms};
+use crate::model::CallRecord;
+use crate::store::{DailyUsage, StoreError, UsageStore};
 
 #[derive(FromRow)]
 struct UsageRow {
@@ -38,31 +39,30 @@ impl TryFrom<UsageRow> for DailyUsage {
 
 #[async_trait]
 impl UsageStore for SqliteStore {
-    async fn keep_calls(&self, calls: &[StoredCall]) -> Result<(), StoreError> {
+    async fn keep_calls(&self, calls: &[CallRecord]) -> Result<(), StoreError> {
         if calls.is_empty() {
             return Ok(());
         }
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO upstream_calls (at, purpose, model, prompt_tokens, completion_tokens, estimated, cost_usd, \
-             cost_jpy, latency_ms, attempts, outcome) ",
-        );
-        query.push_values(calls, |mut row, call| {
-            row.push_bind(to_ms(call.at))
-                .push_bind(call.purpose.clone())
-                .push_bind(call.model.clone())
-                .push_bind(to_i64(call.prompt_tokens))
-                .push_bind(to_i64(call.completion_tokens))
-                .push_bind(call.estimated)
-                .push_bind(call.cost_usd)
-                .push_bind(call.cost_jpy)
-                .push_bind(to_i64(call.latency_ms))
-                .push_bind(i64::from(call.attempts))
-                .push_bind(call.outcome.clone());
+        let rows = calls.iter().map(|call| {
+            let tokens = (call.prompt_tokens, call.completion_tokens, call.estimated);
+            let took = (call.cost_usd, call.cost_jpy, call.latency_ms, call.attempts);
+            (to_ms(call.at), call.purpose, &call.model, tokens, took, call.outcome)
         });
+        let rows = to_json(&rows.collect::<Vec<_>>())?;
+        // One statement for any number of calls, so that it is prepared once.
         self.writer
             .write_loose(move |tx| {
                 Box::pin(async move {
-                    query.build().execute(tx).await?;
+                    sqlx::query(
+                        "INSERT INTO upstream_calls (at, purpose, model, prompt_tokens, completion_tokens, estimated, \
+                         cost_usd, cost_jpy, latency_ms, attempts, outcome) \
+                         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> '$[3][0]', value ->> '$[3][1]', \
+                         value ->> '$[3][2]', value ->> '$[4][0]', value ->> '$[4][1]', value ->> '$[4][2]', \
+                         value ->> '$[4][3]', value ->> 5 FROM json_each(?)",
+                    )
+                    .bind(rows)
+                    .execute(tx)
+                    .await?;
                     Ok(())
                 })
             })

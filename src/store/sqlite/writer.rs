@@ -2,8 +2,8 @@
 //! writes share the one wait for the disk that each would need alone. A write that fails is undone by itself.
 
 use futures_util::future::BoxFuture;
-use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
+use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::store::StoreError;
@@ -130,10 +130,25 @@ async fn run(pool: SqlitePool, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
     pool.close().await;
 }
 
-/// Runs a group in one transaction. `BEGIN IMMEDIATE`, since a transaction that reads first and writes later could
-/// otherwise find that the database changed in between.
+/// Runs a group in one transaction.
 async fn commit(pool: &SqlitePool, group: &mut [Box<dyn Write>]) -> Result<(), sqlx::Error> {
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut connection = pool.acquire().await?;
+    let outcome = within_transaction(&mut connection, group).await;
+    if outcome.is_err() {
+        // Without room or after a failed read or write, SQLite undoes a transaction by itself. sqlx does not learn of it
+        // and would begin no other on this connection.
+        connection.close_on_drop();
+    }
+    outcome
+}
+
+/// `BEGIN IMMEDIATE`, since a transaction that reads first and writes later could
+/// otherwise find that the database changed in between.
+async fn within_transaction(
+    connection: &mut SqliteConnection,
+    group: &mut [Box<dyn Write>],
+) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let alone = group.len() == 1;
     for write in group {
         if !write.needs_undo() {
