@@ -1,6 +1,7 @@
 //! How long a search takes as the index grows: fills an index with ever more passages made of judged collections'
 //! texts, and asks their queries one after the other, on one thread. Beside it tantivy alone: the same terms in one
-//! field, the question an OR of them. `search_speed COUNTS FOLDER…`, as in `search_speed 10000,100000 DATA/scifact`.
+//! field, the question an OR of them. `search_speed COUNTS KEPT FOLDER…`, as in
+//! `search_speed 10000,100000 /tmp/speed DATA/scifact`: in KEPT the indexes stay for the next time.
 //!
 //! A collection is too small, and repeated it has no more words than once. So each repetition mixes the sentences of
 //! its texts anew and writes some of its words otherwise, and the vocabulary grows as it does in life.
@@ -17,6 +18,7 @@ use dokkai::search::tantivy::TantivySearch;
 use dokkai::search::{Change, DocumentState, IndexedDocument, Search, SearchQuery};
 use serde::Deserialize;
 use tantivy::collector::TopDocs;
+use tantivy::directory::MmapDirectory;
 use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::tokenizer::{PreTokenizedString, Token};
@@ -27,6 +29,9 @@ const LONGEST: (usize, usize) = (1_000, 400);
 
 /// Queries of all collections together, evenly taken.
 const QUERIES: usize = 600;
+
+/// How often each query is asked.
+const ROUNDS: usize = 5;
 
 /// Passages of one commit.
 const BATCH: usize = 20_000;
@@ -43,12 +48,13 @@ struct Entry {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let usage = "usage: search_speed COUNTS FOLDER…";
+    let usage = "usage: search_speed COUNTS KEPT FOLDER…";
     let mut arguments = std::env::args().skip(1);
     let counts = arguments.next().ok_or(usage)?;
     let counts: Vec<usize> = counts.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let kept = PathBuf::from(arguments.next().ok_or(usage)?);
     let folders: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
-    let mut texts = Texts::read(&folders)?;
+    let texts = Texts::read(&folders)?;
     let mut queries = Vec::new();
     for folder in &folders {
         queries.extend(read(&folder.join("queries.jsonl"))?.into_iter().map(|entry| entry.text));
@@ -56,39 +62,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let step = queries.len().div_ceil(QUERIES).max(1);
     let queries: Vec<String> = queries.into_iter().step_by(step).collect();
 
-    let (ours, plain) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let search = TantivySearch::open(ours.path(), "speed")?;
-    let mut alone = Alone::create(plain.path())?;
     println!("passages     index   p50 ms   p99 ms  filtered p50   p99 | tantivy alone: index   p50 ms   p99 ms");
-    let (mut passages, mut seq) = (0, 0);
     for count in counts {
-        while passages < count {
-            let mut batch = Vec::new();
-            let until = count.min(passages + BATCH);
-            while passages < until {
-                seq += 1;
-                let document = texts.document(seq);
-                passages += document.passages.len();
-                alone.add(&document)?;
-                let document_id = id(seq);
-                batch.push(Change { seq, document_id, state: DocumentState::Present(Arc::new(document)) });
-            }
-            search.apply(batch).await?;
-            alone.commit()?;
-            eprint!("\r{passages} passages ");
-        }
+        let kept = kept.join(count.to_string());
+        let (ours, plain) = (kept.join("ours"), kept.join("alone"));
+        let search = TantivySearch::open(&ours, "speed")?;
+        let mut alone = Alone::open(&plain)?;
+        fill(&search, &mut alone, &texts, count).await?;
         let filter = Filter::read(serde_json::json!({"metadata.year": {"gte": 2020}}))?;
         let times = ask(&search, &queries, None).await?;
         let filtered = ask(&search, &queries, Some(&filter)).await?;
         let theirs = alone.ask(&queries)?;
         println!(
-            "\r{passages:>8}  {:>5} MB {:>8.2} {:>8.2}      {:>8.2} {:>8.2} |         {:>5} MB {:>8.2} {:>8.2}",
-            megabytes(ours.path())?,
+            "{count:>8}  {:>5} MB {:>8.2} {:>8.2}      {:>8.2} {:>8.2} |         {:>5} MB {:>8.2} {:>8.2}",
+            megabytes(&ours)?,
             percentile(&times, 0.5),
             percentile(&times, 0.99),
             percentile(&filtered, 0.5),
             percentile(&filtered, 0.99),
-            megabytes(plain.path())?,
+            megabytes(&plain)?,
             percentile(&theirs, 0.5),
             percentile(&theirs, 0.99),
         );
@@ -96,11 +88,41 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sorted times in milliseconds, after one round that is not counted.
+/// Adds what is missing of so many passages. Each commit says which documents are in it, so an interrupted filling
+/// goes on where it stopped.
+async fn fill(search: &TantivySearch, alone: &mut Alone, texts: &Texts, count: usize) -> Result<(), Box<dyn Error>> {
+    let (ours, theirs) = (search.applied().await?, alone.applied()?);
+    let (mut passages, mut number) = (0, 0);
+    while passages < count {
+        let mut batch = Vec::new();
+        let until = count.min(passages + BATCH);
+        while passages < until {
+            number += 1;
+            let document = texts.document(number);
+            passages += document.passages.len();
+            if number > theirs {
+                alone.add(&document)?;
+            }
+            let state = DocumentState::Present(Arc::new(document));
+            batch.push(Change { seq: number, document_id: id(number), state });
+        }
+        if number > ours {
+            search.apply(batch).await?;
+        }
+        if number > theirs {
+            alone.commit(number)?;
+        }
+        eprint!("\r{passages} passages ");
+    }
+    eprintln!();
+    Ok(())
+}
+
+/// Sorted times in milliseconds, each query's shortest of some rounds: what else the machine does is not measured.
 async fn ask(search: &TantivySearch, queries: &[String], filter: Option<&Filter>) -> Result<Vec<f64>, Box<dyn Error>> {
-    let mut times = Vec::with_capacity(queries.len());
-    for round in 0..2 {
-        for text in queries {
+    let mut times = vec![f64::INFINITY; queries.len()];
+    for _ in 0..ROUNDS {
+        for (text, time) in queries.iter().zip(&mut times) {
             let begun = Instant::now();
             let asked = SearchQuery {
                 text: text.clone(),
@@ -110,9 +132,7 @@ async fn ask(search: &TantivySearch, queries: &[String], filter: Option<&Filter>
                 passages_per_document: 3,
             };
             search.search(asked).await?;
-            if round > 0 {
-                times.push(begun.elapsed().as_secs_f64() * 1e3);
-            }
+            *time = time.min(begun.elapsed().as_secs_f64() * 1e3);
         }
     }
     times.sort_unstable_by(f64::total_cmp);
@@ -144,7 +164,6 @@ fn read(path: &Path) -> Result<Vec<Entry>, Box<dyn Error>> {
 struct Texts {
     /// By collection: documents as titles and sentences.
     collections: Vec<Vec<(String, Vec<String>)>>,
-    dice: fastrand::Rng,
 }
 
 impl Texts {
@@ -154,11 +173,13 @@ impl Texts {
             let entries = read(&folder.join("corpus.jsonl"))?;
             collections.push(entries.into_iter().map(|entry| (entry.title, sentences(&entry.text))).collect());
         }
-        Ok(Self { collections, dice: fastrand::Rng::with_seed(7) })
+        Ok(Self { collections })
     }
 
-    /// The document of a number: an original while there are any, afterwards one like them.
-    fn document(&mut self, number: u64) -> IndexedDocument {
+    /// The document of a number: an original while there are any, afterwards one like them. The same each time.
+    fn document(&self, number: u64) -> IndexedDocument {
+        let document_id = id(number);
+        let mut dice = fastrand::Rng::with_seed(number);
         let number = number as usize - 1;
         let of_it = &self.collections[number % self.collections.len()];
         let place = number / self.collections.len();
@@ -167,19 +188,13 @@ impl Texts {
             sentences.concat()
         } else {
             let mixed = sentences.iter().map(|sentence| {
-                let other = &of_it[self.dice.usize(..of_it.len())].1;
-                let from = if self.dice.bool() || other.is_empty() {
-                    sentence
-                } else {
-                    &other[self.dice.usize(..other.len())]
-                };
-                otherwise(&mut self.dice, from)
+                let other = &of_it[dice.usize(..of_it.len())].1;
+                let from = if dice.bool() || other.is_empty() { sentence } else { &other[dice.usize(..other.len())] };
+                otherwise(&mut dice, from)
             });
             mixed.collect()
         };
-        let year =
-            Facet { path: "metadata.year".to_owned(), value: Scalar::Number(f64::from(self.dice.u32(1990..2026))) };
-        let document_id = id(number as u64 + 1);
+        let year = Facet { path: "metadata.year".to_owned(), value: Scalar::Number(f64::from(dice.u32(1990..2026))) };
         let passages = cut(document_id, &text);
         IndexedDocument {
             title: title.clone(),
@@ -251,11 +266,12 @@ struct Alone {
 }
 
 impl Alone {
-    fn create(folder: &Path) -> Result<Self, Box<dyn Error>> {
+    fn open(folder: &Path) -> Result<Self, Box<dyn Error>> {
+        std::fs::create_dir_all(folder)?;
         let indexing = TextFieldIndexing::default().set_index_option(IndexRecordOption::WithFreqs);
         let mut schema = Schema::builder();
         let text = schema.add_text_field("text", TextOptions::default().set_indexing_options(indexing));
-        let index = Index::create_in_dir(folder, schema.build())?;
+        let index = Index::open_or_create(MmapDirectory::open(folder)?, schema.build())?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         Ok(Self { text, writer: index.writer_with_num_threads(1, 96 << 20)?, reader })
     }
@@ -271,16 +287,24 @@ impl Alone {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), Box<dyn Error>> {
-        self.writer.commit()?;
+    /// Number of the last document that is in it.
+    fn applied(&self) -> Result<u64, Box<dyn Error>> {
+        let payload = self.writer.index().load_metas()?.payload;
+        Ok(payload.map_or(Ok(0), |number| number.parse())?)
+    }
+
+    fn commit(&mut self, number: u64) -> Result<(), Box<dyn Error>> {
+        let mut commit = self.writer.prepare_commit()?;
+        commit.set_payload(&number.to_string());
+        commit.commit()?;
         Ok(self.reader.reload()?)
     }
 
     fn ask(&self, queries: &[String]) -> Result<Vec<f64>, Box<dyn Error>> {
         let searcher = self.reader.searcher();
-        let mut times = Vec::with_capacity(queries.len());
-        for round in 0..2 {
-            for text in queries {
+        let mut times = vec![f64::INFINITY; queries.len()];
+        for _ in 0..ROUNDS {
+            for (text, time) in queries.iter().zip(&mut times) {
                 let begun = Instant::now();
                 let mut all: Vec<String> = terms(text).collect();
                 all.sort_unstable();
@@ -291,9 +315,7 @@ impl Alone {
                 };
                 let query = BooleanQuery::new(all.into_iter().map(clause).collect());
                 searcher.search(&query, &TopDocs::with_limit(10).order_by_score())?;
-                if round > 0 {
-                    times.push(begun.elapsed().as_secs_f64() * 1e3);
-                }
+                *time = time.min(begun.elapsed().as_secs_f64() * 1e3);
             }
         }
         times.sort_unstable_by(f64::total_cmp);
