@@ -3,6 +3,7 @@
 //! Each commit carries the last applied `seq` and the versions of analyser and schema. An index that cannot be read,
 //! or that another version made, is thrown away: it is derived data, and `applied` of 0 asks for a replay.
 
+mod candidates;
 mod loanwords;
 mod narrow;
 mod query;

@@ -7,13 +7,12 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
-use tantivy::collector::TopDocs;
 use tantivy::postings::Postings;
-use tantivy::query::Query;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, SegmentReader};
 use uuid::Uuid;
 
+use super::candidates::{Candidate, candidates};
 use super::narrow;
 use super::query::{Breadth, Question};
 use super::schema::{DIGEST, Fields, HIGH, LOW, ORDINAL};
@@ -26,12 +25,6 @@ use crate::search::{DocumentHit, Holding, PassageHit, SearchQuery};
 
 /// Documents looked at closely, beyond those asked for.
 const SPARE_DOCUMENTS: usize = 20;
-
-/// Passages looked at first for each candidate; more where long documents crowd the top with passages of their own.
-const PASSAGES_A_DOCUMENT: usize = 2;
-
-/// A document's segment, and its place in there.
-pub(super) type Candidate = (usize, usize);
 
 /// The best documents for a question, best first, each with its best passages. Equal scores are ordered by id.
 pub(super) fn documents(
@@ -47,11 +40,9 @@ pub(super) fn documents(
         Found::new(&snapshot.passages, question.passage_terms(fields), parts().map(|s: &Segment| &s.passages))?;
     let wholes = Found::new(&snapshot.documents, question.whole_terms(fields), parts().map(|s: &Segment| &s.wholes))?;
     // A passage that only bigrams find still comes in by its document.
-    let mut all = BTreeSet::new();
-    let query = passages.query(Breadth::Words, narrowed.as_ref().map(|wanted| wanted.as_ref().box_clone()));
-    candidates(snapshot, &passages, &*query, wanted, PASSAGES_A_DOCUMENT, &mut all)?;
-    let query = wholes.query(Breadth::RareGrams, narrowed.as_ref().map(|wanted| wanted.as_ref().box_clone()));
-    candidates(snapshot, &wholes, &*query, wanted, 1, &mut all)?;
+    let best = |terms: &Found<'_>, breadth| candidates(snapshot, terms, breadth, narrowed.as_deref(), wanted);
+    // A passage that only bigrams find still comes in by its document.
+    let all = best(&passages, Breadth::Words)?.chain(best(&wholes, Breadth::RareGrams)?).collect();
     let mut ranked = ranked(scored(snapshot, &passages, &wholes, &all)?);
     let known = all
         .iter()
@@ -64,35 +55,6 @@ pub(super) fn documents(
         hit.passages.truncate(asked.passages_per_document.max(1));
     }
     Ok(ranked)
-}
-
-/// Adds some of the best documents by the score of their entries of one size.
-fn candidates(
-    snapshot: &Snapshot,
-    terms: &Found<'_>,
-    query: &dyn Query,
-    wanted: usize,
-    entries_a_document: usize,
-    all: &mut BTreeSet<Candidate>,
-) -> tantivy::Result<()> {
-    let most = usize::try_from(terms.frequencies.level.entries).unwrap_or(usize::MAX).max(1);
-    let mut limit = wanted.saturating_mul(entries_a_document).min(most);
-    loop {
-        let top = TopDocs::with_limit(limit).order_by_score();
-        let found = snapshot.searcher.search_with_statistics_provider(query, &top, &terms.frequencies)?;
-        let candidate = |ordinal: u32, entry| {
-            let segment = ordinal as usize;
-            Some((segment, snapshot.segments.get(segment)?.place_of(entry)))
-        };
-        let documents: BTreeSet<Candidate> =
-            found.iter().filter_map(|(_, address)| candidate(address.segment_ord, address.doc_id)).collect();
-        let enough = documents.len() >= wanted || found.len() < limit || limit == most;
-        all.extend(documents);
-        if enough {
-            return Ok(());
-        }
-        limit = limit.saturating_mul(4).min(most);
-    }
 }
 
 /// The exact scores of a document's entries.

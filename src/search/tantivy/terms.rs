@@ -7,7 +7,6 @@ use tantivy::postings::TermInfo;
 use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
 use tantivy::schema::IndexRecordOption;
 
-use super::narrow::Narrowed;
 use super::query::Breadth;
 use super::segment::Part;
 use super::statistics::{Curve, Frequencies, Level};
@@ -15,11 +14,8 @@ use super::statistics::{Curve, Frequencies, Level};
 /// Most bigrams that candidates are found by beside words; the commoner ones only order what the others found.
 const MOST_RARE_GRAMS: usize = 8;
 
-/// Terms that candidates are found by, however common they are.
-const LEAST_TERMS: usize = 4;
-
-/// Entries with a term that are gone through to find candidates, for all terms beyond those together.
-const MOST_ENTRIES: u64 = 40_000;
+/// Entries with a term that are gone through at first, for all telling terms together.
+const MOST_TELLING: u64 = 20_000;
 
 /// The terms of a question among entries of one size.
 pub(super) struct Found<'a> {
@@ -73,45 +69,50 @@ impl<'a> Found<'a> {
         self.terms.iter().map(weight).collect()
     }
 
-    /// The query that finds candidates, among the wanted entries or all.
-    pub(super) fn query(&self, breadth: Breadth, wanted: Option<Box<dyn Query>>) -> Box<dyn Query> {
+    /// The query that finds candidates.
+    pub(super) fn query(&self, breadth: Breadth) -> Box<dyn Query> {
+        any(&self.sought(breadth))
+    }
+
+    /// The same of the rarest terms alone, where there are others.
+    pub(super) fn telling_query(&self, breadth: Breadth) -> Option<Box<dyn Query>> {
+        let sought = self.sought(breadth);
+        let mut entries = 0;
+        let telling = sought.iter().take_while(|(term, _)| {
+            entries += self.frequency(term);
+            entries <= MOST_TELLING
+        });
+        let telling = telling.count();
+        sought.get(..telling).filter(|rarest| (1..sought.len()).contains(&rarest.len())).map(any)
+    }
+
+    /// The terms that candidates are found by, the rarest first.
+    fn sought(&self, breadth: Breadth) -> Vec<&(Term, f32)> {
         let present = self.terms.iter().filter(|(term, _)| self.frequency(term) > 0);
         let grams_field = self.frequencies.level.texts.grams;
-        let (mut grams, mut words): (Vec<_>, Vec<_>) = present.partition(|(term, _)| term.field() == grams_field);
-        if words.is_empty() {
-            self.keep_telling(&mut grams);
-        } else {
-            self.keep_telling(&mut words);
-            grams.sort_by_key(|(term, _)| self.frequency(term));
+        let (mut grams, mut sought): (Vec<_>, Vec<_>) = present.partition(|(term, _)| term.field() == grams_field);
+        grams.sort_by_key(|(term, _)| self.frequency(term));
+        if !sought.is_empty() {
             grams.truncate(match breadth {
                 Breadth::Words => 0,
                 Breadth::RareGrams => MOST_RARE_GRAMS,
             });
         }
-        let clauses = words.into_iter().chain(grams).map(|(term, weight)| {
-            let query = TermQuery::new(term.clone(), IndexRecordOption::WithFreqs);
-            (Occur::Should, Box::new(BoostQuery::new(Box::new(query), *weight)) as Box<dyn Query>)
-        });
-        let query = Box::new(BooleanQuery::new(clauses.collect()));
-        match wanted {
-            Some(wanted) => Box::new(Narrowed::new(query, wanted)),
-            None => query,
-        }
-    }
-
-    /// Leaves out the commonest terms where the others find enough: what holds none of those is not among the best, and
-    /// going through half of a large index takes most of the time.
-    fn keep_telling(&self, terms: &mut Vec<&(Term, f32)>) {
-        terms.sort_by_key(|(term, _)| self.frequency(term));
-        let (mut kept, mut entries) = (0, 0);
-        terms.retain(|(term, _)| {
-            entries += self.frequency(term);
-            kept += 1;
-            kept <= LEAST_TERMS || entries <= MOST_ENTRIES
-        });
+        sought.extend(grams);
+        sought.sort_by_key(|(term, _)| self.frequency(term));
+        sought
     }
 
     fn frequency(&self, term: &Term) -> u64 {
         self.frequencies.of.get(term).copied().unwrap_or_default()
     }
+}
+
+/// Any of some terms.
+fn any(terms: &[&(Term, f32)]) -> Box<dyn Query> {
+    let clauses = terms.iter().map(|(term, weight)| {
+        let query = TermQuery::new(term.clone(), IndexRecordOption::WithFreqs);
+        (Occur::Should, Box::new(BoostQuery::new(Box::new(query), *weight)) as Box<dyn Query>)
+    });
+    Box::new(BooleanQuery::new(clauses.collect()))
 }

@@ -9,7 +9,7 @@ use tantivy::query::{EnableScoring, Query, Weight};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet as _, TERMINATED, Term};
 
-use super::rank::Candidate;
+use super::candidates::Candidate;
 use super::schema::Fields;
 use super::statistics::Snapshot;
 use crate::model::{DocumentId, PassageId};
