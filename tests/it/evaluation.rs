@@ -100,22 +100,24 @@ fn a_folder_of_files_is_measured_and_translations_are_found_together() {
         &[
             (
                 "files/ja/water-fees.md",
-                "# 水道料金\n\n水道料金の支払期限は、検針日の翌月20日です。口座振替もできます。\n",
+                "# 水道料金\n\n水道料金の支払期限は、検針日の翌月20日です。PayPayやVISAでも払えます。問い合わせは 0570-091-100 へ。\n",
             ),
             (
                 "files/en/water-fees.md",
-                "# Bills\n\nThe bill is due on the twentieth day of the month after the reading.\n",
+                "# Bills\n\nThe bill is due on day 20 of the month after the reading. Pay by PayPay or VISA, or call 0570-091-100.\n",
             ),
             (
                 "files/en/trains.md",
                 "# Trains\n\nThe trains to the airport leave from platform three every ten minutes.\n",
             ),
+            // Of the same name, but of something else.
+            ("files/ja/trains.md", "# 列車\n\n水道料金の話はない。JR EAST Suica 2024年版の時刻表。\n"),
             ("queries.jsonl", "{\"_id\": \"q\", \"text\": \"料金の支払期限はいつですか\"}\n"),
             ("qrels/test.tsv", "q\tja/water-fees.md\t2\nq\ten/water-fees.md\t1\n"),
         ],
     );
     let report = evaluate(folder.path(), &[]);
-    assert_eq!(report["per_query"][0]["ranking"], json!(["ja/water-fees.md", "en/water-fees.md"]));
+    assert_eq!(report["per_query"][0]["ranking"], json!(["ja/water-fees.md", "en/water-fees.md", "ja/trains.md"]));
     check_measure(&report, "ndcg@10", 1.0);
 }
 

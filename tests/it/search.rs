@@ -232,7 +232,7 @@ async fn gives_what_was_asked_for(mut subject: Subject) {
 }
 
 async fn finds_translations_by_their_name(mut subject: Subject) {
-    let [japanese, english, other, index_ja, index_en, index_too] = ids();
+    let [japanese, english, other, index_ja, index_en, index_too, note_ja, note_en] = ids();
     let mut put = async |id: DocumentId, name: &str, language: &str, text: &str| {
         let document = IndexedDocument {
             file_name: Some(name.to_owned()),
@@ -242,18 +242,21 @@ async fn finds_translations_by_their_name(mut subject: Subject) {
         let change = subject.change(id, DocumentState::Present(Arc::new(document)));
         subject.search.apply(vec![change]).await.unwrap();
     };
-    put(japanese, "fees.ja.html", "ja", "水道料金の支払期限").await;
-    put(english, "fees.en.pdf", "en", "when bills are due").await;
+    put(japanese, "fees.ja.html", "ja", "水道料金の支払期限 PayPay VISA 20日 0570-091-100").await;
+    put(english, "fees.en.pdf", "en", "when bills are due: 20th, by PayPay, VISA, call 0570-091-100").await;
     put(other, "dues.pdf", "en", "something else").await;
     put(index_ja, "index.html", "ja", "目次 概要").await;
     put(index_en, "index.html", "en", "contents").await;
     put(index_too, "index.html", "en", "overview").await;
+    put(note_ja, "notes.md", "ja", "会議 Zoom 2024 Slack GitHub").await;
+    put(note_en, "notes.md", "en", "shopping list: 12 eggs, milk and GitHub stickers").await;
     let hits = subject.ask("水道料金").await;
     assert_eq!(hits.iter().map(|hit| hit.document_id).collect::<Vec<_>>(), [japanese, english]);
     assert!(hits[0].score > hits[1].score && hits[1].passages[0].passage_id.document_id == english);
     assert_eq!(subject.find("bills").await, [english, japanese]);
     assert_eq!(subject.find("something").await, [other]);
     assert_eq!(subject.find("目次").await, [index_ja], "which of two is the translation is not plain");
+    assert_eq!(subject.find("会議").await, [note_ja], "the same name alone makes no translation");
     let elsewhere = SearchQuery { collection: Some("elsewhere".to_owned()), ..query("水道料金") };
     assert!(subject.search.search(elsewhere).await.unwrap().is_empty());
     subject.remove(english).await;

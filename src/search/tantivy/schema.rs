@@ -55,6 +55,7 @@ pub(super) struct Fields {
     /// What translations of a document are named like; of whole documents only.
     pub(super) name: Field,
     language: Field,
+    anchors: Field,
     high: Field,
     low: Field,
     ordinal: Field,
@@ -71,6 +72,8 @@ pub(super) const ORDINAL: &str = "ordinal";
 pub(super) const NAME: &str = "name";
 /// The language of a whole document, as a number.
 pub(super) const LANGUAGE: &str = "language";
+/// Words of a whole document that its translations have too.
+pub(super) const ANCHORS: &str = "anchors";
 /// A passage's digest, by which a check tells an index of other contents.
 pub(super) const DIGEST: &str = "digest";
 
@@ -95,6 +98,7 @@ impl Fields {
             },
             name: schema.add_u64_field(NAME, FAST | INDEXED),
             language: schema.add_u64_field(LANGUAGE, FAST),
+            anchors: schema.add_text_field(ANCHORS, FAST),
             high: schema.add_u64_field(HIGH, FAST),
             low: schema.add_u64_field(LOW, FAST),
             ordinal: schema.add_u64_field(ORDINAL, FAST),
@@ -137,6 +141,9 @@ impl Fields {
         if let Some((name, language)) = translations::named(document) {
             entry.add_u64(self.name, name);
             entry.add_u64(self.language, language);
+            for anchor in translations::anchors(&words.0) {
+                entry.add_text(self.anchors, anchor);
+            }
         }
         entry.add_pre_tokenized_text(self.whole.words, indexed(words.terms()));
         entry.add_pre_tokenized_text(self.whole.grams, indexed(grams.terms()));

@@ -4,14 +4,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use tantivy::columnar::Column;
+use tantivy::columnar::{Column, StrColumn};
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::SegmentId;
 use tantivy::schema::Field;
 use tantivy::{DocId, InvertedIndexReader, SegmentReader};
 use uuid::Uuid;
 
-use super::schema::{Fields, HIGH, LANGUAGE, LOW, NAME, ORDINAL, Texts};
+use super::schema::{ANCHORS, Fields, HIGH, LANGUAGE, LOW, NAME, ORDINAL, Texts};
 use super::statistics::Lengths;
 use crate::model::{DocumentId, PassageId};
 
@@ -24,6 +24,7 @@ pub(super) struct Segment {
     pub(super) names: Arc<InvertedIndexReader>,
     name: Column<u64>,
     language: Column<u64>,
+    anchors: Option<StrColumn>,
     ordinal: Column<u64>,
     /// One past each document's last entry, which is the document as a whole. A document's entries are written together.
     ends: Vec<DocId>,
@@ -58,8 +59,9 @@ impl Segment {
         }
         let (passages, wholes) = (Part::new(reader, fields.passage)?, Part::new(reader, fields.whole)?);
         let (name, language) = (columns.u64(NAME)?, columns.u64(LANGUAGE)?);
+        let anchors = columns.str(ANCHORS)?;
         let names = reader.inverted_index(fields.name)?;
-        Ok(Self { id: reader.segment_id(), passages, wholes, names, name, language, ordinal, ends, documents })
+        Ok(Self { id: reader.segment_id(), passages, wholes, names, name, language, anchors, ordinal, ends, documents })
     }
 
     /// The place, among the segment's documents, of the one that an entry belongs to.
@@ -86,6 +88,18 @@ impl Segment {
     /// The language of a whole document.
     pub(super) fn language(&self, whole: DocId) -> u64 {
         self.language.first(whole).unwrap_or_default()
+    }
+
+    /// The words of a whole document that its translations have too.
+    pub(super) fn anchors(&self, whole: DocId) -> tantivy::Result<Vec<String>> {
+        let Some(column) = &self.anchors else { return Ok(Vec::new()) };
+        let mut anchors = Vec::new();
+        for number in column.term_ords(whole) {
+            let mut anchor = String::new();
+            column.ord_to_str(number, &mut anchor)?;
+            anchors.push(anchor);
+        }
+        Ok(anchors)
     }
 
     /// The passage that an entry is.

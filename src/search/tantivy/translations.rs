@@ -1,13 +1,16 @@
 //! Documents and their translations, which are kept under the same file name in other folders (`ja/fees.html` and
 //! `en/fees.html`, `guide.ja.pdf` and `guide.en.pdf`). Whoever finds one has found the others, whatever language the
 //! question is in.
+//!
+//! A name alone proves nothing. A translation also has the names, codes and numbers of its original, which no
+//! translator changes.
 
 use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 use tantivy::query::{EnableScoring, Query, Weight};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, DocSet as _, TERMINATED, Term};
+use tantivy::{DocId, DocSet, TERMINATED, Term};
 
 use super::candidates::Candidate;
 use super::schema::Fields;
@@ -24,6 +27,12 @@ const SHORTEST_NAME: usize = 4;
 /// How many times as many passages a translation may have, or as few.
 const AS_LONG: u32 = 3;
 
+/// How many of such words are kept of a document, the commonest; how many there must be to prove something; and how
+/// many of four its translation must have.
+const MOST_ANCHORS: usize = 8;
+const FEWEST_ANCHORS: usize = 4;
+const ANCHORS_OF_FOUR: usize = 3;
+
 /// More documents of one name are no translations of each other.
 const MOST_OF_A_NAME: usize = 6;
 
@@ -37,6 +46,17 @@ pub(super) fn named(document: &IndexedDocument) -> Option<(u64, u64)> {
     let name = name_without_language(document.file_name.as_deref()?);
     let language = document.language.as_deref()?;
     (name.chars().count() >= SHORTEST_NAME).then(|| (number(&[&document.collection, &name]), number(&[language])))
+}
+
+/// The words of a document, told with how often it has them, that it should share with its translations: what is
+/// written in Latin letters and digits in any language. Of a document in Latin letters that is any word, and none of
+/// the other's; then the other's are looked for in it.
+pub(super) fn anchors(words: &HashMap<String, usize>) -> impl Iterator<Item = &str> {
+    let kept = |word: &str| word.len() > 1 && word.bytes().all(|b| b.is_ascii_alphanumeric());
+    let mut anchors: Vec<(usize, &str)> =
+        words.iter().map(|(word, count)| (*count, word.as_str())).filter(|(_, word)| kept(word)).collect();
+    anchors.sort_unstable_by(|(a_count, a), (b_count, b)| (b_count, b.len(), a).cmp(&(a_count, a.len(), b)));
+    anchors.into_iter().take(MOST_ANCHORS).map(|(_, word)| word)
 }
 
 /// In lower case, without the format and the language.
@@ -78,7 +98,7 @@ impl<'a> Translations<'a> {
     }
 
     /// Raises the translations of documents to nearly their score, and adds those that were not found. Only where it
-    /// is plain which document translates which: there is one of each language, about as long.
+    /// is plain which document translates which: there is one of each language, about as long, that says the same.
     pub(super) fn join(
         &self,
         ranked: &mut Vec<DocumentHit>,
@@ -127,7 +147,7 @@ impl<'a> Translations<'a> {
         for other in alike.iter().filter(|other| other.language != own.language && is_alone(other)) {
             let about_as_long = other.passages <= own.passages.saturating_mul(AS_LONG)
                 && own.passages <= other.passages.saturating_mul(AS_LONG);
-            if about_as_long && self.is_wanted(other)? {
+            if about_as_long && self.say_the_same(own, other)? && self.is_wanted(other)? {
                 let stretched = u64::from(ordinal) * u64::from(other.passages) / u64::from(own.passages.max(1));
                 found.push((other.document, u32::try_from(stretched).unwrap_or_default()));
             }
@@ -160,18 +180,49 @@ impl<'a> Translations<'a> {
         Ok(found)
     }
 
+    /// Whether one of two documents has the words that should stand in both.
+    fn say_the_same(&self, one: &Namesake, other: &Namesake) -> tantivy::Result<bool> {
+        Ok(self.has_anchors(one, other)? || self.has_anchors(other, one)?)
+    }
+
+    fn has_anchors(&self, of: &Namesake, document: &Namesake) -> tantivy::Result<bool> {
+        let segment = |one: &Namesake| self.snapshot.segments.get(one.segment);
+        let (Some(from), Some(to)) = (segment(of), segment(document)) else { return Ok(false) };
+        let anchors = from.anchors(of.whole)?;
+        let mut shared = 0;
+        for anchor in &anchors {
+            let term = Term::from_field_text(self.fields.whole.words, anchor);
+            if let Some(mut entries) = to.wholes.words.index.read_postings(&term, IndexRecordOption::Basic)? {
+                shared += usize::from(has(&mut entries, document.whole));
+            }
+        }
+        Ok(anchors.len() >= FEWEST_ANCHORS && shared * 4 >= anchors.len() * ANCHORS_OF_FOUR)
+    }
+
     fn is_wanted(&self, document: &Namesake) -> tantivy::Result<bool> {
         let Some(wanted) = &self.wanted else { return Ok(true) };
         let reader = self.snapshot.searcher.segment_reader(document.segment as u32);
-        let mut entries = wanted.scorer(reader, 1.0)?;
-        Ok(entries.doc() <= document.whole
-            && (entries.doc() == document.whole || entries.seek(document.whole) == document.whole))
+        Ok(has(&mut wanted.scorer(reader, 1.0)?, document.whole))
     }
+}
+
+/// Whether an entry is among some, of which none has been looked at.
+fn has(entries: &mut impl DocSet, entry: DocId) -> bool {
+    entries.doc() <= entry && (entries.doc() == entry || entries.seek(entry) == entry)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn anchors_are_the_commonest_words_in_latin_letters_and_digits() {
+        let words = [("水道", 9), ("paypay", 2), ("visa", 2), ("20", 5), ("x", 7), ("caf\u{e9}", 3)];
+        let words = words.map(|(word, count)| (word.to_owned(), count)).into();
+        assert_eq!(anchors(&words).collect::<Vec<_>>(), ["20", "paypay", "visa"]);
+        let many = (10..40).map(|number| (number.to_string(), 1)).collect();
+        assert_eq!(anchors(&many).count(), MOST_ANCHORS);
+    }
 
     #[test]
     fn translations_are_named_alike() {
