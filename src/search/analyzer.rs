@@ -8,6 +8,7 @@
 mod japanese;
 mod kanji;
 mod normal;
+mod numeral;
 mod spaced;
 mod stop;
 
@@ -16,7 +17,7 @@ use std::collections::HashSet;
 use normal::Normal;
 
 /// Rises whenever the same text gives other terms, so that an index made by an older analyser is rebuilt.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +68,11 @@ pub fn content_terms(text: &str) -> Vec<String> {
     terms
 }
 
+/// The term of an English word in lower case.
+pub fn stem(word: &str) -> String {
+    spaced::stem(word)
+}
+
 /// The stretches of `text` that a reader should see marked for `query`, in order, not touching each other, as
 /// half-open ranges of Unicode scalar values of `text`.
 pub fn highlights(query: &str, text: &str) -> Vec<(usize, usize)> {
@@ -104,6 +110,9 @@ fn tokens(normal: &Normal) -> Vec<Token> {
             at = end_of_run(chars, at, is_japanese);
             for word in japanese::words(&chars[start..at]) {
                 push(word.term, start + word.start, start + word.end, word.kind);
+            }
+            for number in numeral::counted(&chars[start..at]) {
+                push(number.term, start + number.start, start + number.end, TokenKind::Compound);
             }
             grams(chars, start, at, &mut push);
         } else if is_unspaced(chars[at]) {

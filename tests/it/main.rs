@@ -13,6 +13,7 @@ mod cors;
 mod crashes;
 mod documents;
 mod errors;
+mod evaluation;
 mod extract;
 mod filters;
 mod formats;

@@ -100,21 +100,32 @@ pub(super) async fn present_document(
     connection: &mut SqliteConnection,
     id: DocumentId,
 ) -> Result<Option<PresentDocument>, StoreError> {
-    let row: Option<(String, String, String, i64, bool, bool)> = sqlx::query_as(
-        "SELECT title, collection, metadata, created_at, EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id), \
-         EXISTS (SELECT 1 FROM next_texts WHERE document_id = documents.id) FROM documents WHERE id = ?",
+    let row: Option<PresentRow> = sqlx::query_as(
+        "SELECT title, collection, metadata, created_at, file_name, language, \
+         EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id) AS serves, \
+         EXISTS (SELECT 1 FROM next_texts WHERE document_id = documents.id) AS replaced FROM documents WHERE id = ?",
     )
     .bind(id.0)
     .fetch_optional(&mut *connection)
     .await?;
-    let Some((title, collection, metadata, created_at, serves, replaced)) = row else { return Ok(None) };
-    if !(serves || replaced) {
-        return Ok(None);
-    }
-    let shelf = if replaced { Shelf::Next } else { Shelf::Serving };
+    let Some(row) = row.filter(|row| row.serves || row.replaced) else { return Ok(None) };
+    let shelf = if row.replaced { Shelf::Next } else { Shelf::Serving };
     let passages = read_passages(connection, shelf, id, 0..u32::MAX).await?;
-    let facets = facets(&from_json(&metadata)?, from_ms(created_at)?);
-    Ok(Some(PresentDocument { title, collection, facets, passages }))
+    let facets = facets(&from_json(&row.metadata)?, from_ms(row.created_at)?);
+    let PresentRow { title, collection, file_name, language, .. } = row;
+    Ok(Some(PresentDocument { title, collection, facets, file_name, language, passages }))
+}
+
+#[derive(sqlx::FromRow)]
+struct PresentRow {
+    title: String,
+    collection: String,
+    metadata: String,
+    created_at: i64,
+    file_name: Option<String>,
+    language: Option<String>,
+    serves: bool,
+    replaced: bool,
 }
 
 /// Notes that the index must look at the document again, and forgets earlier notes of the same document.
