@@ -7,6 +7,7 @@
 
 mod again;
 mod analyse;
+mod choose;
 mod cite;
 mod conversation;
 mod extractive;
