@@ -18,6 +18,7 @@ mod inert;
 mod keep;
 mod marks;
 mod prompt;
+mod reply;
 mod retrieve;
 mod sentences;
 mod standing;
