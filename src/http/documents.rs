@@ -285,7 +285,7 @@ pub(super) async fn patch(
     }
     let document = app.store.patch_document(*id, DocumentPatch { title, metadata, collection, source }).await?;
     app.signals.changed.notify_one();
-    app.signals.document_changed(&document);
+    app.signals.documents_changed();
     Ok(Json(document))
 }
 
@@ -294,15 +294,16 @@ pub(super) async fn patch(
 pub(super) async fn retry(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
     let document = app.store.retry_document(*id).await?;
     app.signals.queued.notify_one();
-    app.signals.document_changed(&document);
+    app.signals.documents_changed();
     Ok(HttpResponse::Accepted().json(document))
 }
 
 /// Delete a document.
 #[utoipa::path(delete, path = "/api/documents/{id}", tag = "documents", params(("id" = DocumentId, Path)), responses((status = 204, description = "gone, at once")))]
 pub(super) async fn delete(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
-    let document = app.store.delete_document(*id).await?;
-    app.signals.document_deleted(&document);
+    app.store.delete_document(*id).await?;
+    app.signals.changed.notify_one();
+    app.signals.documents_changed();
     Ok(HttpResponse::NoContent().finish())
 }
 
