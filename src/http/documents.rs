@@ -3,6 +3,8 @@
 mod body;
 mod events;
 
+use std::collections::HashSet;
+
 use actix_web::body::SizedStream;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::{Data, Json, Path, Payload, Query};
@@ -309,27 +311,37 @@ pub(super) async fn delete(app: Data<App>, id: Path<DocumentId>) -> Result<HttpR
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct LookupBody {
-    /// SHA-256 of each, in hexadecimal.
+    /// SHA-256 of each content, in hexadecimal.
+    #[serde(default)]
     hashes: Vec<String>,
+    /// What documents say of where they came from.
+    #[serde(default)]
+    sources: Vec<String>,
     collection: Option<String>,
 }
 
-/// The documents with these contents.
+/// The documents with these contents or from these sources.
 #[derive(Serialize, ToSchema)]
 pub(super) struct KnownContents {
     documents: Vec<Document>,
 }
 
-/// Hashes of one lookup.
-const MAX_HASHES: usize = 1_000;
+/// Hashes of one lookup, and sources.
+const MAX_LOOKED_UP: usize = 1_000;
 
-/// Which of these contents are there already: who knows need not send them.
+/// Which of these contents or sources are there already: who knows need not send them.
 #[utoipa::path(post, path = "/api/documents/lookup", tag = "documents", request_body = LookupBody, responses((status = 200, body = KnownContents)))]
 pub(super) async fn lookup(app: Data<App>, body: Json<LookupBody>) -> Result<Json<KnownContents>, ApiError> {
-    let LookupBody { hashes, collection } = body.into_inner();
-    if hashes.len() > MAX_HASHES {
-        return Err(Problem::parameter("hashes", format!("hashes must not be more than {MAX_HASHES}")).into());
+    let LookupBody { hashes, sources, collection } = body.into_inner();
+    for (param, list) in [("hashes", &hashes), ("sources", &sources)] {
+        if list.len() > MAX_LOOKED_UP {
+            return Err(Problem::parameter(param, format!("{param} must not be more than {MAX_LOOKED_UP}")).into());
+        }
     }
-    let documents = app.store.documents_with(&ingest::collection_name(collection), &hashes).await?;
+    let collection = ingest::collection_name(collection);
+    let mut documents = app.store.documents_with(&collection, &hashes).await?;
+    let known: HashSet<DocumentId> = documents.iter().map(|document| document.id).collect();
+    let from = app.store.documents_from(&collection, &sources).await?;
+    documents.extend(from.into_iter().filter(|document| !known.contains(&document.id)));
     Ok(Json(KnownContents { documents }))
 }

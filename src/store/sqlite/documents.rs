@@ -152,19 +152,11 @@ impl DocumentStore for SqliteStore {
     }
 
     async fn documents_with(&self, collection: &str, hashes: &[String]) -> Result<Vec<Document>, StoreError> {
-        if hashes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut query =
-            QueryBuilder::<Sqlite>::new(concat!("SELECT ", document_columns!(), " FROM documents WHERE collection = "));
-        query.push_bind(collection.to_owned()).push(" AND content_hash IN (");
-        let mut list = query.separated(", ");
-        for hash in hashes {
-            list.push_bind(hash.clone());
-        }
-        query.push(")");
-        let rows: Vec<DocumentRow> = query.build_query_as().fetch_all(&self.readers).await?;
-        rows.into_iter().map(Document::try_from).collect()
+        self.documents_whose("content_hash", collection, hashes).await
+    }
+
+    async fn documents_from(&self, collection: &str, sources: &[String]) -> Result<Vec<Document>, StoreError> {
+        self.documents_whose("source", collection, sources).await
     }
 
     async fn collections(&self) -> Result<Vec<String>, StoreError> {
@@ -282,6 +274,30 @@ impl DocumentStore for SqliteStore {
                 |document, feed| feed.deleted(document),
             )
             .await
+    }
+}
+
+impl SqliteStore {
+    /// Those documents of a collection whose `column` is one of these values.
+    async fn documents_whose(
+        &self,
+        column: &'static str,
+        collection: &str,
+        values: &[String],
+    ) -> Result<Vec<Document>, StoreError> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query =
+            QueryBuilder::<Sqlite>::new(concat!("SELECT ", document_columns!(), " FROM documents WHERE collection = "));
+        query.push_bind(collection.to_owned()).push(" AND ").push(column).push(" IN (");
+        let mut list = query.separated(", ");
+        for value in values {
+            list.push_bind(value.clone());
+        }
+        query.push(")");
+        let rows: Vec<DocumentRow> = query.build_query_as().fetch_all(&self.readers).await?;
+        rows.into_iter().map(Document::try_from).collect()
     }
 }
 
