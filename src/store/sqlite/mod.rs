@@ -69,11 +69,12 @@ impl SqliteStore {
             .pragma("mmap_size", "268435456");
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         sqlx::migrate!("migrations/sqlite").run(&writer).await.map_err(not_up_to_date)?;
-        // A file does not go away between two queries as a server does.
+        // A file does not go away between two queries as a server does. Each connection has a cache of its own, beside the
+        // operating system's, which all share.
         let readers = SqlitePoolOptions::new()
             .max_connections(8)
             .test_before_acquire(false)
-            .connect_with(options.clone().read_only(true))
+            .connect_with(options.clone().read_only(true).pragma("cache_size", "-8192"))
             .await?;
         Ok(Self { writer: Writer::start(writer, feed), readers, options })
     }
