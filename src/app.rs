@@ -7,11 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
 
-use crate::feed::{DocumentEvent, Feed};
-use crate::model::Document;
-
 use crate::config::Config;
 use crate::error::Problem;
+use crate::feed::Feed;
 use crate::live::LiveQuestions;
 use crate::llm::Llm;
 use crate::readings::Readings;
@@ -35,8 +33,10 @@ pub struct App {
     pub llm: Llm,
     /// The program that is started to extract text: this very binary.
     pub worker_program: PathBuf,
-    /// What happens to documents.
+    /// Wakes those who wait for documents.
     pub signals: Signals,
+    /// What happens to documents, for those who follow; the store tells it.
+    pub feed: Arc<Feed>,
     /// Questions that are being answered.
     pub live: LiveQuestions,
     /// What was read of documents lately.
@@ -99,24 +99,9 @@ pub struct Signals {
     pub searchable: AtomicU64,
     /// Some document's status may have changed; the number only makes each change distinct.
     pub settled: watch::Sender<u64>,
-    /// Each change of a document's state, for those who follow.
-    pub feed: Feed,
 }
 
 impl Signals {
-    /// A document is in a new state.
-    pub fn document_changed(&self, document: &Document) {
-        self.feed.push(DocumentEvent::of(document));
-        self.documents_changed();
-    }
-
-    /// A document is gone, and the index has to learn it.
-    pub fn document_deleted(&self, document: &Document) {
-        self.feed.push(DocumentEvent::deleted(document));
-        self.changed.notify_one();
-        self.documents_changed();
-    }
-
     /// Tells those who wait for documents to look again.
     pub fn documents_changed(&self) {
         self.settled.send_modify(|count| *count += 1);

@@ -1,6 +1,7 @@
 //! What happens to documents, for those who follow it: each change of a document's state is an event with a rising
 //! number. The latest are kept, so that a follower that was away for a moment goes on where it stopped; one that was
-//! away for longer is told to look at the list instead.
+//! away for longer is told to look at the list instead. The store tells of each change when it has committed it, so that
+//! no event comes before one that it follows from.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -33,8 +34,7 @@ pub struct DocumentEvent {
 }
 
 impl DocumentEvent {
-    /// A document is in this state now.
-    pub fn of(document: &Document) -> Self {
+    fn of(document: &Document) -> Self {
         Self {
             id: document.id,
             status: document.status.as_str(),
@@ -43,11 +43,6 @@ impl DocumentEvent {
             title: document.title.clone(),
             collection: document.collection.clone(),
         }
-    }
-
-    /// A document is gone.
-    pub fn deleted(document: &Document) -> Self {
-        Self { status: "deleted", progress: None, error: None, ..Self::of(document) }
     }
 }
 
@@ -81,8 +76,17 @@ impl Feed {
         self.name
     }
 
-    /// Adds an event.
-    pub fn push(&self, event: DocumentEvent) {
+    /// A document is in this state now.
+    pub fn changed(&self, document: &Document) {
+        self.push(DocumentEvent::of(document));
+    }
+
+    /// A document is gone.
+    pub fn deleted(&self, document: &Document) {
+        self.push(DocumentEvent { status: "deleted", progress: None, error: None, ..DocumentEvent::of(document) });
+    }
+
+    fn push(&self, event: DocumentEvent) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == KEPT {
             kept.pop_front();

@@ -18,9 +18,10 @@
 //! - [`server`]: everything opened, recovered, served and stopped.
 //! - [`http`]: REST, SSE, the protocols of chat frontends and agents, and the page.
 //! - [`ingest`] and [`answer`]: the two flows; strangers to each other.
-//! - [`app`]: the context that everything above is given; [`live`]: the questions that are running; [`feed`]: what
-//!   happens to documents; [`readings`]: what was read of them lately.
+//! - [`app`]: the context that everything above is given; [`live`]: the questions that are running; [`readings`]: what
+//!   was read of documents lately.
 //! - [`store`], [`search`] and [`llm`]: the adapters, strangers to each other. SQL, tantivy and upstream HTTP stay inside.
+//! - [`feed`]: what happens to documents, told by the store.
 //! - [`config`], [`model`], [`tokens`] and [`error`]: settings, plain data, token estimates and stable codes.
 //!
 //! [`simulate`] is a stand-in upstream for tests, load and demonstrations.

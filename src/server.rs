@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Embedding, Signals};
 use crate::config::Config;
 use crate::error::Problem;
+use crate::feed::Feed;
 use crate::live::LiveQuestions;
 use crate::llm::Llm;
 use crate::model::CallRecord;
@@ -94,7 +95,8 @@ pub struct Running {
 /// Where the folder is in use or unusable, or the address cannot be listened on.
 pub async fn start(config: Config, worker_program: PathBuf) -> Result<Running, StartError> {
     let mut lock = hold(&config.data_dir).await?;
-    let store = SqliteStore::open(&config.data_dir).await.map_err(Problem::from)?;
+    let feed = Arc::new(Feed::default());
+    let store = SqliteStore::open(&config.data_dir, Arc::clone(&feed)).await.map_err(Problem::from)?;
     let log = store.log_name().await.map_err(Problem::from)?;
     let index = config.data_dir.join("index");
     let search = tokio::task::spawn_blocking(move || Generations::open(&index, &log))
@@ -111,6 +113,7 @@ pub async fn start(config: Config, worker_program: PathBuf) -> Result<Running, S
         llm,
         worker_program,
         signals: Signals::default(),
+        feed,
         live: LiveQuestions::default(),
         readings: Readings::default(),
         config,

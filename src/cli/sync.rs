@@ -15,6 +15,9 @@ use super::ingest::{self, Follower, Outcome};
 /// Files that are read at once to compare them.
 const HASHED_AT_ONCE: usize = 4;
 
+/// Files that the server is asked about at once.
+const LOOKED_UP_AT_ONCE: usize = 500;
+
 /// Makes a collection hold what a folder holds, and says what was done.
 pub(super) async fn run(
     client: &Client,
@@ -23,7 +26,7 @@ pub(super) async fn run(
     matches: &ArgMatches,
 ) -> Result<(), CliError> {
     let folder = folder(paths)?;
-    let done = once(client, &folder, collection, &mut Hashes::default(), matches.get_flag("dry-run")).await?;
+    let done = once(client, &folder, collection, &mut Seen::default(), matches.get_flag("dry-run")).await?;
     if matches.get_flag("json") {
         println!("{}", serde_json::to_string_pretty(&done).map_err(std::io::Error::other)?);
     } else {
@@ -39,14 +42,20 @@ pub(super) fn folder(paths: &[PathBuf]) -> Result<PathBuf, CliError> {
     if folder.is_dir() { Ok(folder) } else { Err(CliError::Server(format!("{} is no folder", folder.display()))) }
 }
 
-/// Files' hashes from one look at a folder to the next, by when a file was written and its size.
+/// A folder from one look to the next.
 #[derive(Default)]
-pub(super) struct Hashes(HashMap<PathBuf, (SystemTime, u64, String)>);
+pub(super) struct Seen {
+    /// Files' hashes, by when a file was written and its size.
+    hashes: HashMap<PathBuf, (SystemTime, u64, String)>,
+    /// Whether the collection held what the folder held at the last look.
+    synced: bool,
+}
 
-impl Hashes {
-    /// All files below a folder; those that are as they were are not read again.
-    async fn look(&mut self, folder: &PathBuf) -> Result<Vec<Present>, CliError> {
-        let known = std::mem::take(&mut self.0);
+impl Seen {
+    /// All files below a folder, and the paths that are other than at the last look or cannot be read. Files that are as
+    /// they were are not read again.
+    async fn look(&mut self, folder: &PathBuf) -> Result<(Vec<Present>, BTreeSet<PathBuf>), CliError> {
+        let mut known = std::mem::take(&mut self.hashes);
         let files = stream::iter(ingest::files(std::slice::from_ref(folder))?);
         let hashed = files.map(|path| {
             // The time comes before the content: what is written between them is read again the next time.
@@ -59,14 +68,18 @@ impl Hashes {
             }
         });
         let files: Vec<(Option<(SystemTime, u64)>, Present)> = hashed.buffered(HASHED_AT_ONCE).collect().await;
-        self.0 = files
-            .iter()
-            .filter_map(|(stamp, file)| {
-                let ((written, size), hash) = ((*stamp)?, file.hash.clone()?);
-                Some((file.path.clone(), (written, size, hash)))
-            })
-            .collect();
-        Ok(files.into_iter().map(|(_, file)| file).collect())
+        let mut changed = BTreeSet::new();
+        for (stamp, file) in &files {
+            let before = known.remove(&file.path).map(|(_, _, hash)| hash);
+            if before.is_none() || before != file.hash {
+                changed.insert(file.path.clone());
+            }
+            if let (Some((written, size)), Some(hash)) = (stamp, &file.hash) {
+                self.hashes.insert(file.path.clone(), (*written, *size, hash.clone()));
+            }
+        }
+        changed.extend(known.into_keys());
+        Ok((files.into_iter().map(|(_, file)| file).collect(), changed))
     }
 }
 
@@ -79,25 +92,36 @@ pub(super) struct Done {
     unreadable: Vec<PathBuf>,
 }
 
-/// Makes a collection hold what a folder holds; with `dry_run` only finds out what that takes.
+/// Makes a collection hold what a folder holds; with `dry_run` only finds out what that takes. After a round that
+/// succeeded, the next one asks the server only for what the files concern that changed.
 pub(super) async fn once(
     client: &Client,
     folder: &PathBuf,
     collection: Option<&str>,
-    hashes: &mut Hashes,
+    seen: &mut Seen,
     dry_run: bool,
 ) -> Result<Done, CliError> {
-    let held = held(client, collection.unwrap_or("default")).await?;
-    let files = hashes.look(folder).await?;
-    let plan = plan(folder, &files, &held);
+    let whole = !std::mem::take(&mut seen.synced);
+    let (files, changed) = seen.look(folder).await?;
+    let (is_empty, all) = (files.is_empty(), files.len());
+    let (files, held) = if whole {
+        (files, held(client, collection.unwrap_or("default")).await?)
+    } else {
+        let held = concerned(client, collection, &files, &changed).await?;
+        (files_of(files, &changed, &held), held)
+    };
+    let mut plan = plan(folder, &files, &held);
+    plan.unchanged += all - files.len();
     // A folder that is not mounted looks empty, and nobody means to lose everything.
-    if files.is_empty() && !plan.gone.is_empty() {
+    if is_empty && !plan.gone.is_empty() {
         let message = format!("{} holds no file; delete its documents yourself if you mean it", folder.display());
         return Err(CliError::Server(message));
     }
     let unreadable = files.into_iter().filter(|file| file.hash.is_none()).map(|file| file.path).collect();
     let outcomes = if dry_run { Vec::new() } else { carry_out(client, &plan, collection).await? };
-    Ok(Done { plan, outcomes, unreadable })
+    let done = Done { plan, outcomes, unreadable };
+    seen.synced = !done.failed();
+    Ok(done)
 }
 
 impl Done {
@@ -146,14 +170,48 @@ async fn held(client: &Client, collection: &str) -> Result<Vec<Held>, CliError> 
     while let Some(next) = cursor {
         let query = [("collection", collection), ("limit", "500"), ("cursor", &next)];
         let list: Value = client.get("/api/documents", &query).await?;
-        for document in list["documents"].as_array().into_iter().flatten() {
-            let text = |field: &str| document[field].as_str().unwrap_or_default().to_owned();
-            let source = document["source"].as_str().map(PathBuf::from);
-            held.push(Held { id: text("id"), hash: text("sha256"), source });
-        }
+        held.extend(documents(&list));
         cursor = list["next_cursor"].as_str().map(str::to_owned);
     }
     Ok(held)
+}
+
+/// The documents that the changed files concern: those that came from them and those with their contents.
+async fn concerned(
+    client: &Client,
+    collection: Option<&str>,
+    files: &[Present],
+    changed: &BTreeSet<PathBuf>,
+) -> Result<Vec<Held>, CliError> {
+    let hash_of: HashMap<&Path, &Option<String>> = files.iter().map(|file| (file.path.as_path(), &file.hash)).collect();
+    let changed: Vec<&PathBuf> = changed.iter().collect();
+    let mut concerned = HashMap::new();
+    for some in changed.chunks(LOOKED_UP_AT_ONCE) {
+        let sources: Vec<_> = some.iter().map(|path| path.to_string_lossy()).collect();
+        let hashes: Vec<&String> = some.iter().filter_map(|path| hash_of.get(path.as_path())?.as_ref()).collect();
+        let body = json!({"hashes": hashes, "sources": sources, "collection": collection});
+        let list: Value = client.post("/api/documents/lookup", &body).await?;
+        concerned.extend(documents(&list).map(|held| (held.id.clone(), held)));
+    }
+    Ok(concerned.into_values().collect())
+}
+
+/// The files that changed or that hold what one of these or a document holds: a document may be another file's, too.
+fn files_of(files: Vec<Present>, changed: &BTreeSet<PathBuf>, held: &[Held]) -> Vec<Present> {
+    let of_changed = files.iter().filter(|file| changed.contains(&file.path)).filter_map(|file| file.hash.clone());
+    let hashes: BTreeSet<String> = of_changed.chain(held.iter().map(|held| held.hash.clone())).collect();
+    let concerns =
+        |file: &Present| changed.contains(&file.path) || file.hash.as_ref().is_some_and(|hash| hashes.contains(hash));
+    files.into_iter().filter(concerns).collect()
+}
+
+/// The documents that a reply lists.
+fn documents(list: &Value) -> impl Iterator<Item = Held> {
+    list["documents"].as_array().into_iter().flatten().map(|document| {
+        let text = |field: &str| document[field].as_str().unwrap_or_default().to_owned();
+        let source = document["source"].as_str().map(PathBuf::from);
+        Held { id: text("id"), hash: text("sha256"), source }
+    })
 }
 
 async fn carry_out(client: &Client, plan: &Plan, collection: Option<&str>) -> Result<Vec<Outcome>, CliError> {
@@ -310,6 +368,16 @@ mod tests {
         check(&[], &[("A", "/elsewhere/a", "1"), ("B", "", "2"), ("C", "/data/c", "3")], Plan::default());
         check(&[("/d/b", "1")], &[("A", "/elsewhere/a", "1")], Plan { unchanged: 1, ..Plan::default() });
         check(&[("/d/a", "?")], &[("A", "/d/a", "1")], Plan::default());
+    }
+
+    #[test]
+    fn files_that_share_a_document_with_a_changed_one_are_looked_at_too() {
+        let file = |path: &str, hash: &str| Present { path: path.into(), hash: Some(hash.to_owned()) };
+        let files = vec![file("/d/a", "2"), file("/d/b", "1"), file("/d/c", "2"), file("/d/e", "3")];
+        let held = [Held { id: "A".to_owned(), hash: "1".to_owned(), source: Some("/d/a".into()) }];
+        let concerned = files_of(files, &BTreeSet::from(["/d/a".into()]), &held);
+        let paths: Vec<_> = concerned.iter().map(|file| file.path.to_string_lossy()).collect();
+        assert_eq!(paths, ["/d/a", "/d/b", "/d/c"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::CliError;
 use super::client::Client;
-use super::sync::{self, Hashes};
+use super::sync::{self, Seen};
 
 /// A flock of changes is over when nothing changed for so long: most programs have written their file by then.
 const QUIET: Duration = Duration::from_millis(500);
@@ -44,9 +44,9 @@ pub(super) async fn run(
     // From before the first look, so that nothing falls between them.
     watcher.watch(&folder, RecursiveMode::Recursive).map_err(cannot_watch)?;
     let watching = async {
-        let mut hashes = Hashes::default();
+        let mut seen = Seen::default();
         for round in 0_u64.. {
-            let synced = sync::once(client, &folder, collection, &mut hashes, false).await;
+            let synced = sync::once(client, &folder, collection, &mut seen, false).await;
             let succeeded = synced.as_ref().is_ok_and(|done| !done.failed());
             match synced {
                 Ok(done) if round > 0 && done.is_nothing() => {}

@@ -3,6 +3,8 @@
 mod body;
 mod events;
 
+use std::collections::HashSet;
+
 use actix_web::body::SizedStream;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::{Data, Json, Path, Payload, Query};
@@ -285,7 +287,7 @@ pub(super) async fn patch(
     }
     let document = app.store.patch_document(*id, DocumentPatch { title, metadata, collection, source }).await?;
     app.signals.changed.notify_one();
-    app.signals.document_changed(&document);
+    app.signals.documents_changed();
     Ok(Json(document))
 }
 
@@ -294,41 +296,52 @@ pub(super) async fn patch(
 pub(super) async fn retry(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
     let document = app.store.retry_document(*id).await?;
     app.signals.queued.notify_one();
-    app.signals.document_changed(&document);
+    app.signals.documents_changed();
     Ok(HttpResponse::Accepted().json(document))
 }
 
 /// Delete a document.
 #[utoipa::path(delete, path = "/api/documents/{id}", tag = "documents", params(("id" = DocumentId, Path)), responses((status = 204, description = "gone, at once")))]
 pub(super) async fn delete(app: Data<App>, id: Path<DocumentId>) -> Result<HttpResponse, ApiError> {
-    let document = app.store.delete_document(*id).await?;
-    app.signals.document_deleted(&document);
+    app.store.delete_document(*id).await?;
+    app.signals.changed.notify_one();
+    app.signals.documents_changed();
     Ok(HttpResponse::NoContent().finish())
 }
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct LookupBody {
-    /// SHA-256 of each, in hexadecimal.
+    /// SHA-256 of each content, in hexadecimal.
+    #[serde(default)]
     hashes: Vec<String>,
+    /// What documents say of where they came from.
+    #[serde(default)]
+    sources: Vec<String>,
     collection: Option<String>,
 }
 
-/// The documents with these contents.
+/// The documents with these contents or from these sources.
 #[derive(Serialize, ToSchema)]
 pub(super) struct KnownContents {
     documents: Vec<Document>,
 }
 
-/// Hashes of one lookup.
-const MAX_HASHES: usize = 1_000;
+/// Hashes of one lookup, and sources.
+const MAX_LOOKED_UP: usize = 1_000;
 
-/// Which of these contents are there already: who knows need not send them.
+/// Which of these contents or sources are there already: who knows need not send them.
 #[utoipa::path(post, path = "/api/documents/lookup", tag = "documents", request_body = LookupBody, responses((status = 200, body = KnownContents)))]
 pub(super) async fn lookup(app: Data<App>, body: Json<LookupBody>) -> Result<Json<KnownContents>, ApiError> {
-    let LookupBody { hashes, collection } = body.into_inner();
-    if hashes.len() > MAX_HASHES {
-        return Err(Problem::parameter("hashes", format!("hashes must not be more than {MAX_HASHES}")).into());
+    let LookupBody { hashes, sources, collection } = body.into_inner();
+    for (param, list) in [("hashes", &hashes), ("sources", &sources)] {
+        if list.len() > MAX_LOOKED_UP {
+            return Err(Problem::parameter(param, format!("{param} must not be more than {MAX_LOOKED_UP}")).into());
+        }
     }
-    let documents = app.store.documents_with(&ingest::collection_name(collection), &hashes).await?;
+    let collection = ingest::collection_name(collection);
+    let mut documents = app.store.documents_with(&collection, &hashes).await?;
+    let known: HashSet<DocumentId> = documents.iter().map(|document| document.id).collect();
+    let from = app.store.documents_from(&collection, &sources).await?;
+    documents.extend(from.into_iter().filter(|document| !known.contains(&document.id)));
     Ok(Json(KnownContents { documents }))
 }

@@ -55,13 +55,12 @@ pub async fn index_changes(app: &App) -> Result<bool, Problem> {
     let now = app.search.applied().await?;
     // From now on the texts up to here are those that serve, and may be embedded.
     app.signals.searchable.store(now, Ordering::Release);
-    for document in &ready {
-        app.signals.document_changed(document);
-    }
     let advanced = now > applied;
+    if advanced || !ready.is_empty() {
+        app.signals.documents_changed();
+    }
     if advanced {
         app.signals.indexed.notify_one();
-        app.signals.documents_changed();
     }
     Ok(advanced)
 }

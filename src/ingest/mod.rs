@@ -81,7 +81,6 @@ async fn work(app: Arc<App>, means: Arc<Means>, stop: CancellationToken) {
             Ok(Some(claimed)) => {
                 // There may be more for the other workers.
                 app.signals.queued.notify_one();
-                app.signals.document_changed(&claimed.document);
                 step(&app, &means, &claimed, &stop).await;
             }
             Ok(None) => tokio::select! {
@@ -129,7 +128,7 @@ async fn step(app: &App, means: &Means, claimed: &Claimed, stop: &CancellationTo
         Ok(Some(document)) => {
             tracing::debug!(document = %id, passages = document.passages, "document extracted");
             app.signals.changed.notify_one();
-            app.signals.document_changed(&document);
+            app.signals.documents_changed();
         }
         // Replaced or deleted meanwhile.
         Ok(None) => {}
@@ -145,8 +144,7 @@ async fn step(app: &App, means: &Means, claimed: &Claimed, stop: &CancellationTo
 async fn give_back(app: &App, claimed: &Claimed, stop: &CancellationToken) {
     loop {
         match app.store.release_claim(claimed).await {
-            Ok(Some(document)) => {
-                app.signals.document_changed(&document);
+            Ok(Some(_)) => {
                 app.signals.queued.notify_one();
                 return;
             }

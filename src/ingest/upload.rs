@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::spool::Spooled;
 use crate::app::App;
 use crate::error::{Code, Problem, check_length};
-use crate::feed::DocumentEvent;
 use crate::model::{ContentId, Document, DocumentId, DocumentStatus, Metadata};
 use crate::store::{Added, Content, NewDocument, Original, Store};
 
@@ -61,7 +60,6 @@ pub async fn submit(app: &App, upload: Upload) -> Result<Added, Problem> {
     let added = app.store.add_document(new).await?;
     unfinished.content = None;
     if !added.duplicate {
-        app.signals.feed.push(DocumentEvent::of(&added.document));
         app.signals.queued.notify_one();
     }
     Ok(added)
@@ -77,7 +75,7 @@ pub async fn replace(app: &App, id: DocumentId, upload: Upload) -> Result<Docume
     unfinished.content = None;
     app.signals.queued.notify_one();
     app.signals.changed.notify_one();
-    app.signals.document_changed(&document);
+    app.signals.documents_changed();
     Ok(document)
 }
 

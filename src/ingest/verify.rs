@@ -151,8 +151,8 @@ pub async fn repair(app: &App) -> Result<Report, Problem> {
     // A text whose original is damaged too is better than none.
     anew.retain(|id| !lost.contains(&Some(*id)));
     for id in &anew {
-        if let Some(document) = app.store.requeue(*id).await? {
-            app.signals.document_changed(&document);
+        if app.store.requeue(*id).await?.is_some() {
+            app.signals.documents_changed();
             app.signals.queued.notify_one();
         }
     }

@@ -98,6 +98,9 @@ pub trait DocumentStore: Send + Sync {
     /// Those documents of a collection whose original has one of these hashes, in no order.
     async fn documents_with(&self, collection: &str, hashes: &[String]) -> Result<Vec<Document>, StoreError>;
 
+    /// Those documents of a collection that came from one of these sources, in no order.
+    async fn documents_from(&self, collection: &str, sources: &[String]) -> Result<Vec<Document>, StoreError>;
+
     /// The names of all collections that hold documents, in order.
     async fn collections(&self) -> Result<Vec<String>, StoreError>;
 

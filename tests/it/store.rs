@@ -18,7 +18,7 @@ use crate::support::records;
 
 async fn sqlite() -> (tempfile::TempDir, Arc<dyn Store>) {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path()).await.unwrap();
+    let store = SqliteStore::open(folder.path(), Arc::default()).await.unwrap();
     (folder, Arc::new(store))
 }
 
@@ -448,10 +448,10 @@ async fn usage_is_summed_by_day_and_model() {
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
-    let store: Box<dyn Store> = Box::new(SqliteStore::open(folder.path()).await.unwrap());
+    let store: Box<dyn Store> = Box::new(SqliteStore::open(folder.path(), Arc::default()).await.unwrap());
     let id = add(&*store, "a").await;
     drop(store);
-    let store: Box<dyn Store> = Box::new(SqliteStore::open(folder.path()).await.unwrap());
+    let store: Box<dyn Store> = Box::new(SqliteStore::open(folder.path(), Arc::default()).await.unwrap());
     assert_eq!(status(&*store, id).await, DocumentStatus::Queued);
     let original = store.original(id).await.unwrap();
     assert_eq!((original.bytes, original.file_name.as_deref()), (1, Some("notes.txt")));

@@ -35,9 +35,9 @@ pub(in crate::http) async fn events(
     let collection = params.into_inner().collection.filter(|name| !name.is_empty());
     let named = request.headers().get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     // An id of an earlier process counts other events.
-    let seen = named.map(|id| seen(app.signals.feed.name(), id).unwrap_or(u64::MAX));
+    let seen = named.map(|id| seen(app.feed.name(), id).unwrap_or(u64::MAX));
     let body = async_stream::stream! {
-        let feed = &app.signals.feed;
+        let feed = &app.feed;
         let mut seen = seen.unwrap_or_else(|| feed.last());
         // The headers go out with the first bytes.
         yield Ok::<_, Infallible>(Bytes::from_static(b": following\n\n"));

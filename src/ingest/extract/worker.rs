@@ -126,6 +126,8 @@ impl Extractor {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(WORKER_ARGUMENT).env_clear().kill_on_drop(true);
+        // What the allocator reserved before the limits came would not count.
+        command.env("MIMALLOC_ARENA_RESERVE", "0");
         command
     }
 

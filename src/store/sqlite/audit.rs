@@ -108,26 +108,29 @@ impl StoreAudit for SqliteStore {
 
     async fn requeue(&self, id: DocumentId) -> Result<Option<Document>, StoreError> {
         self.writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    let requeued = sqlx::query(
-                        "UPDATE documents SET status = ?, error_code = NULL, error_message = NULL, \
+            .write_and_tell(
+                move |tx| {
+                    Box::pin(async move {
+                        let requeued = sqlx::query(
+                            "UPDATE documents SET status = ?, error_code = NULL, error_message = NULL, \
                          change_seq = NULL, updated_at = ? WHERE id = ?",
-                    )
-                    .bind(DocumentStatus::Queued.as_str())
-                    .bind(now_ms())
-                    .bind(id.0)
-                    .execute(&mut *tx)
-                    .await?;
-                    if requeued.rows_affected() == 0 {
-                        return Ok(None);
-                    }
-                    if drop_next_text(&mut *tx, id).await? {
-                        log_change(&mut *tx, id).await?;
-                    }
-                    read_document(&mut *tx, id).await.map(Some)
-                })
-            })
+                        )
+                        .bind(DocumentStatus::Queued.as_str())
+                        .bind(now_ms())
+                        .bind(id.0)
+                        .execute(&mut *tx)
+                        .await?;
+                        if requeued.rows_affected() == 0 {
+                            return Ok(None);
+                        }
+                        if drop_next_text(&mut *tx, id).await? {
+                            log_change(&mut *tx, id).await?;
+                        }
+                        read_document(&mut *tx, id).await.map(Some)
+                    })
+                },
+                |document, feed| document.iter().for_each(|document| feed.changed(document)),
+            )
             .await
     }
 

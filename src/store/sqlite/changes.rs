@@ -1,7 +1,7 @@
 //! The change log in SQLite.
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use sqlx::{FromRow, SqliteConnection};
 use uuid::Uuid;
 
 use super::documents::{DocumentRow, document_columns, drop_next_text, mark_stale};
@@ -10,6 +10,57 @@ use super::{SqliteStore, from_i64, from_json, from_ms, now_ms, to_i64};
 use crate::model::filter::facets;
 use crate::model::{Document, DocumentId, DocumentStatus};
 use crate::store::{ChangeLog, LoggedChange, PresentDocument, StoreError};
+
+/// Changes that are read at once.
+const CHANGES_AT_ONCE: i64 = 256;
+
+/// The columns of [`PresentRow`].
+macro_rules! present_columns {
+    () => {
+        "title, collection, metadata, created_at, file_name, language, \
+         EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id) AS serves, \
+         EXISTS (SELECT 1 FROM next_texts WHERE document_id = documents.id) AS replaced"
+    };
+}
+
+#[derive(FromRow)]
+struct ChangeRow {
+    seq: i64,
+    document_id: Uuid,
+    #[sqlx(flatten)]
+    document: PresentRow,
+}
+
+/// What the index holds of a document beside its passages; nothing where the document is gone.
+#[derive(FromRow)]
+struct PresentRow {
+    title: Option<String>,
+    collection: Option<String>,
+    metadata: Option<String>,
+    created_at: Option<i64>,
+    file_name: Option<String>,
+    language: Option<String>,
+    serves: bool,
+    replaced: bool,
+}
+
+impl PresentRow {
+    async fn with_passages(
+        self,
+        connection: &mut SqliteConnection,
+        id: DocumentId,
+    ) -> Result<Option<PresentDocument>, StoreError> {
+        let (Some(title), Some(collection), true) = (self.title, self.collection, self.serves || self.replaced) else {
+            return Ok(None);
+        };
+        let shelf = if self.replaced { Shelf::Next } else { Shelf::Serving };
+        let passages = read_passages(connection, shelf, id, 0..u32::MAX).await?;
+        let metadata = from_json(&self.metadata.unwrap_or_default())?;
+        let facets = facets(&metadata, from_ms(self.created_at.unwrap_or_default())?);
+        let Self { file_name, language, .. } = self;
+        Ok(Some(PresentDocument { title, collection, facets, file_name, language, passages }))
+    }
+}
 
 #[async_trait]
 impl ChangeLog for SqliteStore {
@@ -20,17 +71,27 @@ impl ChangeLog for SqliteStore {
         let mut gathered = 0;
         let mut after = to_i64(seq);
         while gathered < passages {
-            let next: Option<(i64, Uuid)> =
-                sqlx::query_as("SELECT seq, document_id FROM changes WHERE seq > ? ORDER BY seq LIMIT 1")
-                    .bind(after)
-                    .fetch_optional(&mut *tx)
-                    .await?;
-            let Some((seq, id)) = next else { break };
-            let present = present_document(&mut tx, DocumentId(id)).await?;
-            // A change without passages still costs work.
-            gathered += present.as_ref().map_or(1, |document| document.passages.len().max(1));
-            changes.push(LoggedChange { seq: from_i64(seq)?, document_id: DocumentId(id), present });
-            after = seq;
+            let rows: Vec<ChangeRow> = sqlx::query_as(concat!(
+                "SELECT seq, document_id, ",
+                present_columns!(),
+                " FROM changes LEFT JOIN documents ON documents.id = document_id WHERE seq > ? ORDER BY seq LIMIT ?"
+            ))
+            .bind(after)
+            .bind(CHANGES_AT_ONCE)
+            .fetch_all(&mut *tx)
+            .await?;
+            let Some(last) = rows.last() else { break };
+            after = last.seq;
+            for row in rows {
+                let document_id = DocumentId(row.document_id);
+                let present = row.document.with_passages(&mut tx, document_id).await?;
+                // A change without passages still costs work.
+                gathered += present.as_ref().map_or(1, |document| document.passages.len().max(1));
+                changes.push(LoggedChange { seq: from_i64(row.seq)?, document_id, present });
+                if gathered >= passages {
+                    break;
+                }
+            }
         }
         Ok(changes)
     }
@@ -52,7 +113,12 @@ impl ChangeLog for SqliteStore {
         if waiting.is_none() {
             return Ok(Vec::new());
         }
-        self.writer.write(move |tx| Box::pin(async move { mark(tx, to_i64(seq)).await })).await
+        self.writer
+            .write_and_tell(
+                move |tx| Box::pin(async move { mark(tx, to_i64(seq)).await }),
+                |ready, feed| ready.iter().for_each(|document| feed.changed(document)),
+            )
+            .await
     }
 }
 
@@ -100,37 +166,28 @@ pub(super) async fn present_document(
     connection: &mut SqliteConnection,
     id: DocumentId,
 ) -> Result<Option<PresentDocument>, StoreError> {
-    let row: Option<PresentRow> = sqlx::query_as(
-        "SELECT title, collection, metadata, created_at, file_name, language, \
-         EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id) AS serves, \
-         EXISTS (SELECT 1 FROM next_texts WHERE document_id = documents.id) AS replaced FROM documents WHERE id = ?",
-    )
-    .bind(id.0)
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(row) = row.filter(|row| row.serves || row.replaced) else { return Ok(None) };
-    let shelf = if row.replaced { Shelf::Next } else { Shelf::Serving };
-    let passages = read_passages(connection, shelf, id, 0..u32::MAX).await?;
-    let facets = facets(&from_json(&row.metadata)?, from_ms(row.created_at)?);
-    let PresentRow { title, collection, file_name, language, .. } = row;
-    Ok(Some(PresentDocument { title, collection, facets, file_name, language, passages }))
+    let row: Option<PresentRow> =
+        sqlx::query_as(concat!("SELECT ", present_columns!(), " FROM documents WHERE id = ?"))
+            .bind(id.0)
+            .fetch_optional(&mut *connection)
+            .await?;
+    match row {
+        Some(row) => row.with_passages(connection, id).await,
+        None => Ok(None),
+    }
 }
 
-#[derive(sqlx::FromRow)]
-struct PresentRow {
-    title: String,
-    collection: String,
-    metadata: String,
-    created_at: i64,
-    file_name: Option<String>,
-    language: Option<String>,
-    serves: bool,
-    replaced: bool,
+/// Notes that the index must look at the document again, and forgets earlier notes of the same document. To be bound: its
+/// id, twice.
+macro_rules! log_change_statements {
+    () => {
+        "DELETE FROM changes WHERE document_id = ?; INSERT INTO changes (document_id) VALUES (?)"
+    };
 }
+pub(super) use log_change_statements;
 
-/// Notes that the index must look at the document again, and forgets earlier notes of the same document.
+/// Logs a change of a document; its number.
 pub(super) async fn log_change(connection: &mut SqliteConnection, id: DocumentId) -> Result<i64, StoreError> {
-    sqlx::query("DELETE FROM changes WHERE document_id = ?").bind(id.0).execute(&mut *connection).await?;
-    let logged = sqlx::query("INSERT INTO changes (document_id) VALUES (?)").bind(id.0).execute(connection).await?;
+    let logged = sqlx::query(log_change_statements!()).bind(id.0).bind(id.0).execute(connection).await?;
     Ok(logged.last_insert_rowid())
 }

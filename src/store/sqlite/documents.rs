@@ -100,27 +100,33 @@ impl TryFrom<DocumentRow> for Document {
 impl DocumentStore for SqliteStore {
     async fn add_document(&self, new: NewDocument) -> Result<Added, StoreError> {
         self.writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    let earlier: Option<DocumentRow> = sqlx::query_as(concat!(
-                        "SELECT ",
-                        document_columns!(),
-                        " FROM documents WHERE collection = ? AND content_hash = ?"
-                    ))
-                    .bind(&new.collection)
-                    .bind(&new.content.hash)
-                    .fetch_optional(&mut *tx)
-                    .await?;
-                    if let Some(earlier) = earlier {
+            .write_and_tell(
+                move |tx| {
+                    Box::pin(async move {
+                        if let Some(document) = insert_document(&mut *tx, DocumentId::new(), &new).await? {
+                            return Ok(Added { document, duplicate: false });
+                        }
                         if let Original::Kept { content, .. } = new.content.original {
                             forget(&mut *tx, content).await?;
                         }
-                        return Ok(Added { document: earlier.try_into()?, duplicate: true });
+                        let earlier: DocumentRow = sqlx::query_as(concat!(
+                            "SELECT ",
+                            document_columns!(),
+                            " FROM documents WHERE collection = ? AND content_hash = ?"
+                        ))
+                        .bind(&new.collection)
+                        .bind(&new.content.hash)
+                        .fetch_one(&mut *tx)
+                        .await?;
+                        Ok(Added { document: earlier.try_into()?, duplicate: true })
+                    })
+                },
+                |added, feed| {
+                    if !added.duplicate {
+                        feed.changed(&added.document);
                     }
-                    let document = insert_document(&mut *tx, DocumentId::new(), &new).await?;
-                    Ok(Added { document, duplicate: false })
-                })
-            })
+                },
+            )
             .await
     }
 
@@ -146,19 +152,11 @@ impl DocumentStore for SqliteStore {
     }
 
     async fn documents_with(&self, collection: &str, hashes: &[String]) -> Result<Vec<Document>, StoreError> {
-        if hashes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut query =
-            QueryBuilder::<Sqlite>::new(concat!("SELECT ", document_columns!(), " FROM documents WHERE collection = "));
-        query.push_bind(collection.to_owned()).push(" AND content_hash IN (");
-        let mut list = query.separated(", ");
-        for hash in hashes {
-            list.push_bind(hash.clone());
-        }
-        query.push(")");
-        let rows: Vec<DocumentRow> = query.build_query_as().fetch_all(&self.readers).await?;
-        rows.into_iter().map(Document::try_from).collect()
+        self.documents_whose("content_hash", collection, hashes).await
+    }
+
+    async fn documents_from(&self, collection: &str, sources: &[String]) -> Result<Vec<Document>, StoreError> {
+        self.documents_whose("source", collection, sources).await
     }
 
     async fn collections(&self) -> Result<Vec<String>, StoreError> {
@@ -168,74 +166,81 @@ impl DocumentStore for SqliteStore {
 
     async fn replace_document(&self, id: DocumentId, new: NewDocument) -> Result<Document, StoreError> {
         self.writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    let document = read_document(&mut *tx, id).await?;
-                    refuse_duplicate(&mut *tx, id, &new.collection, &new.content.hash).await?;
-                    overwrite_row(&mut *tx, id, &new).await?;
-                    // What is said of the document is said of its new content from now on.
-                    sqlx::query("DELETE FROM document_summaries WHERE document_id = ?")
-                        .bind(id.0)
-                        .execute(&mut *tx)
-                        .await?;
-                    // The index may have taken up a replacement that never came to serve.
-                    let superseded = drop_next_text(&mut *tx, id).await?;
-                    let after = read_document(&mut *tx, id).await?;
-                    let renamed = is_found_otherwise(&document, &after);
-                    if superseded || renamed {
-                        log_change(&mut *tx, id).await?;
-                    }
-                    Ok(after)
-                })
-            })
+            .write_and_tell(
+                move |tx| {
+                    Box::pin(async move {
+                        let document = read_document(&mut *tx, id).await?;
+                        refuse_duplicate(&mut *tx, id, &new.collection, &new.content.hash).await?;
+                        overwrite_row(&mut *tx, id, &new).await?;
+                        // What is said of the document is said of its new content from now on.
+                        sqlx::query("DELETE FROM document_summaries WHERE document_id = ?")
+                            .bind(id.0)
+                            .execute(&mut *tx)
+                            .await?;
+                        // The index may have taken up a replacement that never came to serve.
+                        let superseded = drop_next_text(&mut *tx, id).await?;
+                        let after = read_document(&mut *tx, id).await?;
+                        let renamed = is_found_otherwise(&document, &after);
+                        if superseded || renamed {
+                            log_change(&mut *tx, id).await?;
+                        }
+                        Ok(after)
+                    })
+                },
+                |document, feed| feed.changed(document),
+            )
             .await
     }
 
     async fn patch_document(&self, id: DocumentId, patch: DocumentPatch) -> Result<Document, StoreError> {
         self.writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    let before = read_document(&mut *tx, id).await?;
-                    if let Some(collection) = &patch.collection {
-                        let hash: String = sqlx::query_scalar("SELECT content_hash FROM documents WHERE id = ?")
-                            .bind(id.0)
-                            .fetch_one(&mut *tx)
-                            .await?;
-                        refuse_duplicate(&mut *tx, id, collection, &hash).await?;
-                    }
-                    let metadata = patch.metadata.as_ref().map(to_json).transpose()?;
-                    sqlx::query(
-                        "UPDATE documents SET title = coalesce(?, title), title_given = title_given OR ?, \
+            .write_and_tell(
+                move |tx| {
+                    Box::pin(async move {
+                        let before = read_document(&mut *tx, id).await?;
+                        if let Some(collection) = &patch.collection {
+                            let hash: String = sqlx::query_scalar("SELECT content_hash FROM documents WHERE id = ?")
+                                .bind(id.0)
+                                .fetch_one(&mut *tx)
+                                .await?;
+                            refuse_duplicate(&mut *tx, id, collection, &hash).await?;
+                        }
+                        let metadata = patch.metadata.as_ref().map(to_json).transpose()?;
+                        sqlx::query(
+                            "UPDATE documents SET title = coalesce(?, title), title_given = title_given OR ?, \
              metadata = coalesce(?, metadata), collection = coalesce(?, collection), source = coalesce(?, source), \
              updated_at = ? WHERE id = ?",
-                    )
-                    .bind(&patch.title)
-                    .bind(patch.title.is_some())
-                    .bind(metadata)
-                    .bind(&patch.collection)
-                    .bind(&patch.source)
-                    .bind(now_ms())
-                    .bind(id.0)
-                    .execute(&mut *tx)
-                    .await?;
-                    let after = read_document(&mut *tx, id).await?;
-                    if is_found_otherwise(&before, &after) {
-                        log_change(&mut *tx, id).await?;
-                    }
-                    Ok(after)
-                })
-            })
+                        )
+                        .bind(&patch.title)
+                        .bind(patch.title.is_some())
+                        .bind(metadata)
+                        .bind(&patch.collection)
+                        .bind(&patch.source)
+                        .bind(now_ms())
+                        .bind(id.0)
+                        .execute(&mut *tx)
+                        .await?;
+                        let after = read_document(&mut *tx, id).await?;
+                        if is_found_otherwise(&before, &after) {
+                            log_change(&mut *tx, id).await?;
+                        }
+                        Ok(after)
+                    })
+                },
+                |document, feed| feed.changed(document),
+            )
             .await
     }
 
     async fn retry_document(&self, id: DocumentId) -> Result<Document, StoreError> {
         self.writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    if read_document(&mut *tx, id).await?.status != DocumentStatus::Failed {
-                        return Err(StoreError::DocumentNotFailed);
-                    }
-                    sqlx::query(
+            .write_and_tell(
+                move |tx| {
+                    Box::pin(async move {
+                        if read_document(&mut *tx, id).await?.status != DocumentStatus::Failed {
+                            return Err(StoreError::DocumentNotFailed);
+                        }
+                        sqlx::query(
                         "UPDATE documents SET status = ?, error_code = NULL, error_message = NULL, change_seq = NULL, \
              updated_at = ? WHERE id = ?",
                     )
@@ -244,41 +249,78 @@ impl DocumentStore for SqliteStore {
                     .bind(id.0)
                     .execute(&mut *tx)
                     .await?;
-                    let document = read_document(&mut *tx, id).await?;
-                    Ok(document)
-                })
-            })
+                        let document = read_document(&mut *tx, id).await?;
+                        Ok(document)
+                    })
+                },
+                |document, feed| feed.changed(document),
+            )
             .await
     }
 
     async fn delete_document(&self, id: DocumentId) -> Result<Document, StoreError> {
         self.writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    let document = read_document(&mut *tx, id).await?;
-                    forget_vectors(&mut *tx, id).await?;
-                    sqlx::query("DELETE FROM documents WHERE id = ?").bind(id.0).execute(&mut *tx).await?;
-                    log_change(&mut *tx, id).await?;
-                    mark_stale(&mut *tx, id).await?;
-                    Ok(document)
-                })
-            })
+            .write_and_tell(
+                move |tx| {
+                    Box::pin(async move {
+                        let document = read_document(&mut *tx, id).await?;
+                        forget_vectors(&mut *tx, id).await?;
+                        sqlx::query("DELETE FROM documents WHERE id = ?").bind(id.0).execute(&mut *tx).await?;
+                        log_change(&mut *tx, id).await?;
+                        mark_stale(&mut *tx, id).await?;
+                        Ok(document)
+                    })
+                },
+                |document, feed| feed.deleted(document),
+            )
             .await
     }
 }
 
+impl SqliteStore {
+    /// Those documents of a collection whose `column` is one of these values.
+    async fn documents_whose(
+        &self,
+        column: &'static str,
+        collection: &str,
+        values: &[String],
+    ) -> Result<Vec<Document>, StoreError> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query =
+            QueryBuilder::<Sqlite>::new(concat!("SELECT ", document_columns!(), " FROM documents WHERE collection = "));
+        query.push_bind(collection.to_owned()).push(" AND ").push(column).push(" IN (");
+        let mut list = query.separated(", ");
+        for value in values {
+            list.push_bind(value.clone());
+        }
+        query.push(")");
+        let rows: Vec<DocumentRow> = query.build_query_as().fetch_all(&self.readers).await?;
+        rows.into_iter().map(Document::try_from).collect()
+    }
+}
+
+/// Adds a document; nothing where its collection has the same bytes already.
 async fn insert_document(
     connection: &mut SqliteConnection,
     id: DocumentId,
     new: &NewDocument,
-) -> Result<Document, StoreError> {
+) -> Result<Option<Document>, StoreError> {
     let now = now_ms();
-    let (content, bytes) = keep_content(connection, new).await?;
-    let row: DocumentRow = sqlx::query_as(concat!(
+    let (content, bytes, whole) = match &new.content.original {
+        Original::Kept { content, bytes } => (*content, *bytes, None),
+        Original::Whole(whole) => (ContentId::new(), whole.len() as u64, Some(&whole[..])),
+    };
+    // Row and bytes in one trip to the database's thread, which costs more than either.
+    let added: Option<DocumentRow> = sqlx::query_as(concat!(
         "INSERT INTO documents (id, title, title_given, collection, status, metadata, source, file_name, media_type, \
          bytes, content, content_hash, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-         RETURNING ",
-        document_columns!()
+         ON CONFLICT (collection, content_hash) DO NOTHING RETURNING ",
+        document_columns!(),
+        "; INSERT INTO original_parts (content, ordinal, bytes) \
+         SELECT content, 0, kept.bytes FROM documents, (SELECT ? AS bytes) AS kept \
+         WHERE id = ? AND kept.bytes IS NOT NULL"
     ))
     .bind(id.0)
     .bind(&new.title)
@@ -294,9 +336,12 @@ async fn insert_document(
     .bind(&new.content.hash)
     .bind(now)
     .bind(now)
-    .fetch_one(connection)
-    .await?;
-    row.try_into()
+    .bind(whole)
+    .bind(id.0)
+    .fetch_all(connection)
+    .await?
+    .pop();
+    added.map(Document::try_from).transpose()
 }
 
 /// Gives a document's row new content, queued. A trigger removes the old content's parts.

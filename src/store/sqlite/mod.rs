@@ -17,6 +17,7 @@ mod vectors;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +28,7 @@ use time::OffsetDateTime;
 
 use self::writer::Writer;
 use super::{Store, StoreError};
+use crate::feed::Feed;
 
 /// The ground state in one SQLite file.
 pub struct SqliteStore {
@@ -46,11 +48,12 @@ const FULL: &str = "13";
 const DAMAGED: [&str; 2] = ["11", "26"];
 
 impl SqliteStore {
-    /// Opens the file in `folder`, which is made where it is missing, and applies the migrations.
+    /// Opens the file in `folder`, which is made where it is missing, and applies the migrations. What happens to
+    /// documents from then on is told to `feed`.
     ///
     /// # Errors
     /// Where the folder or file cannot be used, or was written by a newer version.
-    pub async fn open(folder: &Path) -> Result<Self, StoreError> {
+    pub async fn open(folder: &Path, feed: Arc<Feed>) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder)
             .map_err(|error| StoreError::Unavailable(format!("cannot make {}: {error}", folder.display())))?;
         let options = SqliteConnectOptions::new()
@@ -66,13 +69,14 @@ impl SqliteStore {
             .pragma("mmap_size", "268435456");
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         sqlx::migrate!("migrations/sqlite").run(&writer).await.map_err(not_up_to_date)?;
-        // A file does not go away between two queries as a server does.
+        // A file does not go away between two queries as a server does. Each connection has a cache of its own, beside the
+        // operating system's, which all share.
         let readers = SqlitePoolOptions::new()
             .max_connections(8)
             .test_before_acquire(false)
-            .connect_with(options.clone().read_only(true))
+            .connect_with(options.clone().read_only(true).pragma("cache_size", "-8192"))
             .await?;
-        Ok(Self { writer: Writer::start(writer), readers, options })
+        Ok(Self { writer: Writer::start(writer, feed), readers, options })
     }
 }
 

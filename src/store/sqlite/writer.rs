@@ -1,11 +1,16 @@
 //! Group commit: one task owns the writing connection and puts what waits into one transaction, so that many small
 //! writes share the one wait for the disk that each would need alone. A write that fails is undone by itself.
+//!
+//! What a write did to documents is told to the feed here, since only here the order of the writes is known.
+
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::feed::Feed;
 use crate::store::StoreError;
 
 /// Writes of one transaction at the most: more would let the first wait too long for the last.
@@ -22,9 +27,9 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the task on a pool of one connection; it ends with the last `Writer`.
-    pub(super) fn start(connection: SqlitePool) -> Self {
+    pub(super) fn start(connection: SqlitePool, feed: Arc<Feed>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(run(connection, waiting));
+        tokio::spawn(run(connection, waiting, feed));
         Self { queue }
     }
 
@@ -35,7 +40,17 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.hand_over(work, true).await
+        self.hand_over(work, true, |_, _| {}).await
+    }
+
+    /// The same for work that changes documents: `tell` tells the feed of them once it is on the disk, before any later
+    /// write is told of.
+    pub(super) async fn write_and_tell<T, F>(&self, work: F, tell: fn(&T, &Feed)) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.hand_over(work, true, tell).await
     }
 
     /// The same for work that needs no undoing: one statement, or several of which each may stand alone.
@@ -44,16 +59,25 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.hand_over(work, false).await
+        self.hand_over(work, false, |_, _| {}).await
     }
 
-    async fn hand_over<T, F>(&self, work: F, undo: bool) -> Result<T, StoreError>
+    /// As [`Self::write_loose`] and [`Self::write_and_tell`].
+    pub(super) async fn write_loose_and_tell<T, F>(&self, work: F, tell: fn(&T, &Feed)) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.hand_over(work, false, tell).await
+    }
+
+    async fn hand_over<T, F>(&self, work: F, undo: bool, tell: fn(&T, &Feed)) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let (reply, outcome) = oneshot::channel();
-        let write = Box::new(Typed { work: Some(work), undo, outcome: None, reply });
+        let write = Box::new(Typed { work: Some(work), undo, tell, outcome: None, reply });
         self.queue.send(write).await.map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?
     }
@@ -76,13 +100,14 @@ trait Write: Send {
     /// Whether what it did must be undone where it fails.
     fn needs_undo(&self) -> bool;
 
-    /// Tells who waits what became of it; `failed` where the transaction as a whole did not reach the disk.
-    fn reply(self: Box<Self>, failed: Option<&sqlx::Error>);
+    /// Tells the feed and who waits what became of it; `failed` where the transaction as a whole did not reach the disk.
+    fn reply(self: Box<Self>, failed: Option<&sqlx::Error>, feed: &Feed);
 }
 
 struct Typed<T, F> {
     work: Option<F>,
     undo: bool,
+    tell: fn(&T, &Feed),
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -106,12 +131,15 @@ where
         self.undo
     }
 
-    fn reply(self: Box<Self>, failed: Option<&sqlx::Error>) {
+    fn reply(self: Box<Self>, failed: Option<&sqlx::Error>, feed: &Feed) {
         let outcome = match (self.outcome, failed) {
             // What failed by itself says why best.
             (Some(Err(error)), _) => Err(error),
             (_, Some(error)) => Err(as_store_error(error)),
-            (Some(Ok(value)), None) => Ok(value),
+            (Some(Ok(value)), None) => {
+                (self.tell)(&value, feed);
+                Ok(value)
+            }
             (None, None) => Err(closed()),
         };
         // Nobody waits any more: the work is done all the same.
@@ -119,12 +147,12 @@ where
     }
 }
 
-async fn run(pool: SqlitePool, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
+async fn run(pool: SqlitePool, mut waiting: mpsc::Receiver<Box<dyn Write>>, feed: Arc<Feed>) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
         let failed = commit(&pool, &mut group).await.err();
         for write in group.drain(..) {
-            write.reply(failed.as_ref());
+            write.reply(failed.as_ref(), &feed);
         }
     }
     pool.close().await;
@@ -150,6 +178,8 @@ async fn within_transaction(
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let alone = group.len() == 1;
+    // One trip to the database's thread ends one write's savepoint and begins the next one's.
+    let mut savepoint = "SAVEPOINT one";
     for write in group {
         if !write.needs_undo() {
             write.run(&mut transaction).await;
@@ -159,11 +189,11 @@ async fn within_transaction(
                 return Ok(());
             }
         } else {
-            sqlx::query("SAVEPOINT one").execute(&mut *transaction).await?;
+            sqlx::query(savepoint).execute(&mut *transaction).await?;
             if !write.run(&mut transaction).await {
                 sqlx::query("ROLLBACK TO one").execute(&mut *transaction).await?;
             }
-            sqlx::query("RELEASE one").execute(&mut *transaction).await?;
+            savepoint = "RELEASE one; SAVEPOINT one";
         }
     }
     transaction.commit().await
