@@ -153,8 +153,14 @@ async fn ingest_and_search(texts: &[String]) {
             .into_iter()
             .map(|passage| Passage { id: PassageId { document_id, ordinal: passage.id.ordinal }, ..passage })
             .collect();
-        let document =
-            IndexedDocument { title: "t".into(), collection: "default".into(), facets: Vec::new(), passages };
+        let document = IndexedDocument {
+            title: "t".into(),
+            collection: "default".into(),
+            facets: Vec::new(),
+            file_name: None,
+            language: None,
+            passages,
+        };
         Change { seq, document_id, state: DocumentState::Present(Arc::new(document)) }
     });
     let changes: Vec<Change> = changes.collect();

@@ -1,31 +1,26 @@
 //! Each retrieved document → what it says about the question, all documents at once.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::keep::Keeper;
+use super::reply::{RELEVANT_FROM, merged, parse};
 use super::retrieve::Retrieved;
 use super::{Work, cite, prompt};
 use crate::app::App;
 use crate::error::{Code, Problem};
-use crate::llm::{Call, HedgeGroup, LlmError, Purpose, Spent, json};
+use crate::llm::{Call, HedgeGroup, LlmError, Purpose, Spent};
 use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, Usage, whole_ms};
 use crate::store::FinishedAnalysis;
 
-/// Below this a document says nothing that an answer could use.
-const RELEVANT_FROM: f64 = 0.2;
-
-/// Bounds of what is kept of one analysis.
+/// Quotes that are kept of one analysis.
 const MAX_QUOTES: usize = 5;
-const MAX_KEY_POINTS: usize = 10;
 
 /// Tokens of one analysis' reply.
 const REPLY_TOKENS: u32 = 1_200;
@@ -66,15 +61,6 @@ enum Known {
     /// Another question made it, in the same words about the same text.
     Cached(KeptAnalysis),
     Nothing,
-}
-
-/// What a model's reply says, before its quotes are looked up.
-#[derive(Clone, Debug, PartialEq)]
-struct Reply {
-    relevance_score: f64,
-    summary: String,
-    key_points: Vec<String>,
-    quotes: Vec<String>,
 }
 
 /// Analyses all documents concurrently, and lets each be kept as it finishes. In the order of `retrieved`.
@@ -276,22 +262,6 @@ async fn one_document(
     KeptAnalysis { analysis, replies }
 }
 
-/// What the parts of a document say together: those that say something, the most relevant first.
-fn merged(mut read: Vec<Reply>) -> Option<Reply> {
-    read.sort_by(|a, b| b.relevance_score.total_cmp(&a.relevance_score));
-    let mut parts = read.into_iter();
-    let mut whole = parts.next()?;
-    for part in parts.filter(|part| part.relevance_score >= RELEVANT_FROM) {
-        whole.summary = format!("{} {}", whole.summary, part.summary).trim().to_owned();
-        whole.key_points.extend(part.key_points);
-        whole.quotes.extend(part.quotes);
-    }
-    let mut seen = HashSet::new();
-    whole.key_points.retain(|point| seen.insert(point.clone()));
-    whole.key_points.truncate(MAX_KEY_POINTS);
-    Some(whole)
-}
-
 fn missing(one: &Retrieved, status: AnalysisStatus, problem: Problem, elapsed: Duration) -> KeptAnalysis {
     let analysis = Analysis {
         document_id: one.document.id,
@@ -328,85 +298,4 @@ fn look_up(one: &Retrieved, quotes: &[String]) -> (Vec<Evidence>, u32) {
     }
     evidence.truncate(MAX_QUOTES);
     (evidence, dropped)
-}
-
-/// Reads a reply with every leniency that does not change what it says.
-fn parse(value: &Value) -> Result<Reply, String> {
-    let object = value.as_object().ok_or("the reply must be a JSON object")?;
-    let field = |names: &[&str]| names.iter().find_map(|name| object.get(*name)).unwrap_or(&Value::Null);
-    let relevance_score = json::score(field(&["relevance_score", "relevance", "score"]))
-        .ok_or("relevance_score must be a number from 0 to 1")?;
-    let summary = json::strings(field(&["summary"])).join(" ").trim().to_owned();
-    if summary.is_empty() && relevance_score >= RELEVANT_FROM {
-        return Err("summary must say what the document says about the question".to_owned());
-    }
-    let mut key_points = json::strings(field(&["key_points", "keypoints", "keyPoints", "points"]));
-    key_points.truncate(MAX_KEY_POINTS);
-    // `[{"quote": "…"}]` is as clear as `["…"]`.
-    let quote = |item: &Value| {
-        let quote = item.as_object().and_then(|item| item.get("quote").or_else(|| item.get("text")));
-        json::strings(quote.unwrap_or(item))
-    };
-    let evidence = field(&["evidence", "evidence_quotes", "quotes"]);
-    let quotes = evidence.as_array().map_or_else(|| quote(evidence), |items| items.iter().flat_map(quote).collect());
-    Ok(Reply { relevance_score, summary, key_points, quotes })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn reply(score: f64, summary: &str, key_points: &[&str], quotes: &[&str]) -> Reply {
-        let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
-        Reply { relevance_score: score, summary: summary.into(), key_points: owned(key_points), quotes: owned(quotes) }
-    }
-
-    #[test]
-    fn replies_are_read_with_leniency() {
-        let cases = [
-            (
-                json!({"relevance_score": 0.9, "summary": "s", "key_points": ["a", "b"], "evidence": ["q"]}),
-                reply(0.9, "s", &["a", "b"], &["q"]),
-            ),
-            (
-                json!({"relevance": "8/10", "summary": "s", "key_points": "a", "evidence": [{"quote": "q"}]}),
-                reply(0.8, "s", &["a"], &["q"]),
-            ),
-            (json!({"score": 0, "summary": "", "key_points": null}), reply(0.0, "", &[], &[])),
-            (
-                json!({"relevance_score": 1, "summary": "s", "evidence": "only one"}),
-                reply(1.0, "s", &[], &["only one"]),
-            ),
-        ];
-        for (value, expected) in cases {
-            assert_eq!(parse(&value), Ok(expected), "{value}");
-        }
-    }
-
-    #[test]
-    fn parts_of_a_document_are_merged_the_most_relevant_first() {
-        let parts = vec![
-            reply(0.1, "nothing", &["x"], &["x"]),
-            reply(0.5, "It may.", &["a", "b"], &["q1"]),
-            reply(0.9, "It does.", &["b"], &["q2"]),
-        ];
-        assert_eq!(merged(parts), Some(reply(0.9, "It does. It may.", &["b", "a"], &["q2", "q1"])));
-        assert_eq!(merged(vec![reply(0.0, "", &[], &[]), reply(0.1, "", &[], &[])]), Some(reply(0.1, "", &[], &[])));
-        assert_eq!(merged(Vec::new()), None);
-    }
-
-    #[test]
-    fn replies_without_substance_are_refused_with_a_reason_that_a_repair_can_use() {
-        let cases = [
-            (json!([1]), "JSON object"),
-            (json!({"summary": "s"}), "relevance_score"),
-            (json!({"relevance_score": 0.8}), "summary"),
-        ];
-        for (value, reason) in cases {
-            let error = parse(&value).unwrap_err();
-            assert!(error.contains(reason), "{value}: {error}");
-        }
-    }
 }

@@ -1,12 +1,13 @@
 //! The mode without a model: analyses and answers are made of the documents' own sentences, those that hold most of
 //! the question's words.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 
 use tokio::time::Instant;
 
 use super::analyse::Analysed;
-use super::form::{Wanted, only_asks, points_back};
+use super::choose::{Asked, Sentence, Weights, choose, unite};
+use super::form::points_back;
 use super::inert::Inert;
 use super::is_missing;
 use super::keep::Keeper;
@@ -14,9 +15,8 @@ use super::marks::unmarked;
 use super::retrieve::Retrieved;
 use super::sentences;
 use super::synthesise::{Draft, Source, said_by};
-use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, Usage, whole_ms};
+use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, PassageId, Usage, whole_ms};
 use crate::readings::Stretch;
-use crate::search::analyzer::content_terms;
 use crate::store::FinishedAnalysis;
 
 /// Share of the question's weight that one passage of a document must hold for the document to be called relevant.
@@ -26,32 +26,9 @@ const RELEVANT_FROM: f64 = 0.45;
 const SENTENCES_PER_DOCUMENT: usize = 3;
 const SENTENCES_PER_ANSWER: usize = 5;
 
-/// What a further sentence must be worth beside the first.
-const SHARE_OF_FIRST: f64 = 0.22;
-
-/// How much the sentences around one say of what it is about.
-const CONTEXT: f64 = 0.3;
-
-/// Sentences that have so much of their words in common say the same.
-const SAME: f64 = 0.8;
-
 /// Bounds of a sentence that can stand alone, in characters.
 const MIN_SENTENCE_CHARS: usize = 8;
 const MAX_SENTENCE_CHARS: usize = 300;
-
-/// A sentence of a document. Offsets count Unicode scalar values of the document's text.
-#[derive(Clone, Debug)]
-struct Sentence {
-    evidence: Evidence,
-    terms: BTreeSet<String>,
-    /// See [`Wanted::worth`].
-    worth: f64,
-    /// Where the sentence begins without which this one is not understood.
-    lead: Option<usize>,
-}
-
-/// The question's words, each with what finding it is worth.
-struct Weights(BTreeMap<String, f64>);
 
 /// Analyses all documents from their sentences, and lets each be kept.
 pub(super) fn analyse_all(question: &str, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
@@ -88,15 +65,13 @@ fn keep(one: &Retrieved, rank: u32, analysis: Analysis, keeper: &Keeper) -> Anal
 
 /// An answer that lists the best sentences of all with their marks, document by document.
 pub(super) fn draft(question: &str, sources: &[Source]) -> Draft {
-    let wanted = Wanted::by(question);
-    let sentence = |source: &Source| Sentence {
-        terms: content_terms(&source.evidence.quote).into_iter().collect(),
-        worth: wanted.worth(&source.evidence.quote) * source.relevance,
-        lead: None,
-        evidence: source.evidence.clone(),
+    let asked = Asked::by(question);
+    let sentence = |source: &Source| {
+        let worth = asked.worth(&source.evidence.quote) * source.relevance;
+        Sentence::new(&asked, source.evidence.clone(), worth, None)
     };
     let sentences: Vec<Sentence> = sources.iter().map(sentence).collect();
-    let mut chosen = choose(&sentences, &Weights::of(question, &sentences), SENTENCES_PER_ANSWER);
+    let mut chosen = choose(&sentences, &asked.weights(&sentences), SENTENCES_PER_ANSWER);
     chosen.sort_unstable();
     // Quotes of a model may hold none of the question's words.
     if chosen.is_empty() {
@@ -114,9 +89,10 @@ pub(super) fn draft(question: &str, sources: &[Source]) -> Draft {
 /// The sentence of a passage that fits the question best; none where no sentence can stand alone.
 pub(super) fn best_quote(question: &str, passage: &Passage) -> Option<Evidence> {
     let stretch = Stretch { text: passage.text.clone(), passages: vec![passage.clone()] };
-    let sentences = sentences(&stretch, &Wanted::by(question));
-    let weights = Weights::of(question, &sentences);
-    let fit = |sentence: &Sentence| weights.share(&sentence.terms) * sentence.worth;
+    let asked = Asked::by(question);
+    let sentences = sentences(&stretch, &asked);
+    let weights = asked.weights(&sentences);
+    let fit = |sentence: &Sentence| weights.share(&sentence.held) * sentence.worth;
     let best = sentences.iter().max_by(|a, b| fit(a).total_cmp(&fit(b)));
     best.map(|sentence| sentence.evidence.clone())
 }
@@ -129,21 +105,21 @@ pub(super) fn is_japanese(text: &str) -> bool {
 }
 
 fn analyses(question: &str, retrieved: &[Retrieved]) -> Vec<Analysis> {
-    let wanted = Wanted::by(question);
+    let asked = Asked::by(question);
     let by_document: Vec<(Vec<Sentence>, u64)> = retrieved
         .iter()
         .map(|one| {
             let begun = Instant::now();
-            (one.stretches.iter().flat_map(|stretch| sentences(stretch, &wanted)).collect(), whole_ms(begun.elapsed()))
+            (one.stretches.iter().flat_map(|stretch| sentences(stretch, &asked)).collect(), whole_ms(begun.elapsed()))
         })
         .collect();
-    let weights = Weights::of(question, by_document.iter().flat_map(|(sentences, _)| sentences));
+    let weights = asked.weights(by_document.iter().flat_map(|(sentences, _)| sentences));
     let made = retrieved.iter().zip(&by_document);
-    made.map(|(one, (sentences, latency_ms))| analysis(one, sentences, &weights, *latency_ms)).collect()
+    made.map(|(one, (sentences, latency_ms))| analysis(one, sentences, &asked, &weights, *latency_ms)).collect()
 }
 
-fn analysis(one: &Retrieved, sentences: &[Sentence], weights: &Weights, latency_ms: u64) -> Analysis {
-    let relevance_score = relevance(one, sentences, weights);
+fn analysis(one: &Retrieved, sentences: &[Sentence], asked: &Asked, weights: &Weights, latency_ms: u64) -> Analysis {
+    let relevance_score = relevance(one, sentences, asked, weights);
     let relevant = relevance_score >= RELEVANT_FROM;
     let chosen = if relevant { choose(sentences, weights, SENTENCES_PER_DOCUMENT) } else { Vec::new() };
     let chosen = chosen.into_iter().filter_map(|place| sentences.get(place));
@@ -171,21 +147,26 @@ fn analysis(one: &Retrieved, sentences: &[Sentence], weights: &Weights, latency_
 
 /// How much of the question one place of the document holds: a passage, with what its headings and the document's title
 /// say. Words that stand pages apart do not make an answer.
-fn relevance(one: &Retrieved, sentences: &[Sentence], weights: &Weights) -> f64 {
-    let title: BTreeSet<String> = content_terms(&one.document.title).into_iter().collect();
-    let of_passage = |passage: &Passage| {
-        let heading: Vec<String> = passage.heading.iter().flat_map(|heading| content_terms(heading)).collect();
-        let its: Vec<&Sentence> =
-            sentences.iter().filter(|sentence| sentence.evidence.passage_id == passage.id).collect();
-        if its.is_empty() {
-            return 0.0;
+fn relevance(one: &Retrieved, sentences: &[Sentence], asked: &Asked, weights: &Weights) -> f64 {
+    let mut by_passage: HashMap<PassageId, Vec<bool>> = HashMap::new();
+    for sentence in sentences {
+        let of_passage = by_passage.entry(sentence.evidence.passage_id);
+        unite(of_passage.or_insert_with(|| vec![false; sentence.held.len()]), &sentence.held);
+    }
+    let title = asked.held(&one.document.title);
+    // Passages in a row mostly stand below the same heading.
+    let mut below: (Option<&str>, Vec<bool>) = (None, title.clone());
+    let mut most: f64 = 0.0;
+    for passage in one.passages() {
+        let Some(mut held) = by_passage.remove(&passage.id) else { continue };
+        if below.0 != passage.heading.as_deref() {
+            below = (passage.heading.as_deref(), title.clone());
+            unite(&mut below.1, &asked.held(passage.heading.as_deref().unwrap_or_default()));
         }
-        let holds = |term: &String| {
-            title.contains(term) || heading.contains(term) || its.iter().any(|sentence| sentence.terms.contains(term))
-        };
-        weights.share_of(holds)
-    };
-    one.passages().map(of_passage).fold(0.0, f64::max)
+        unite(&mut held, &below.1);
+        most = most.max(weights.share(&held));
+    }
+    most
 }
 
 /// A sentence as it is quoted: with the one before it where it is not understood without.
@@ -204,114 +185,8 @@ fn with_lead(one: &Retrieved, sentence: &Sentence) -> Evidence {
     }
 }
 
-/// The sentences that together hold most of the question, by their places, the best first: each next one counts only
-/// by what it adds.
-fn choose(sentences: &[Sentence], weights: &Weights, most: usize) -> Vec<usize> {
-    let mut held = BTreeSet::new();
-    let mut chosen: Vec<usize> = Vec::new();
-    let mut first_gain = 0.0;
-    while chosen.len() < most {
-        let gain = |place: usize, sentence: &Sentence| {
-            let adds = weights.share_of(|term| sentence.terms.contains(term) && !held.contains(term));
-            let around =
-                |other: Option<&Sentence>, term: &String| other.is_some_and(|other| other.terms.contains(term));
-            let (before, after) =
-                (place.checked_sub(1).and_then(|place| sentences.get(place)), sentences.get(place + 1));
-            let before = before.filter(|before| follows(before, sentence));
-            let after = after.filter(|after| follows(sentence, after));
-            let context = weights.share_of(|term| {
-                !sentence.terms.contains(term) && !held.contains(term) && (around(before, term) || around(after, term))
-            });
-            // What is held already still speaks for a sentence, only less.
-            let all = weights.share(&sentence.terms);
-            if all > 0.0 { (adds + 0.3 * (all - adds) + CONTEXT * context) * sentence.worth } else { 0.0 }
-        };
-        let is_new = |place: &usize, sentence: &Sentence| {
-            chosen
-                .iter()
-                .filter_map(|other| sentences.get(*other).map(|one| (other, one)))
-                .all(|(other, one)| other != place && !overlap(one, sentence) && !says_the_same(one, sentence))
-        };
-        let left = sentences.iter().enumerate().filter(|(place, sentence)| is_new(place, sentence));
-        // The first of equals.
-        let best = left
-            .map(|(place, sentence)| (gain(place, sentence), place, sentence))
-            .reduce(|best, next| if next.0 > best.0 { next } else { best });
-        match best {
-            Some((gain, place, sentence)) if gain > SHARE_OF_FIRST * first_gain => {
-                if chosen.is_empty() {
-                    first_gain = gain;
-                }
-                held.extend(sentence.terms.iter().cloned());
-                chosen.push(place);
-            }
-            _ => break,
-        }
-    }
-    chosen
-}
-
-/// Whether one sentence stands right after another in a document.
-fn follows(first: &Sentence, second: &Sentence) -> bool {
-    const APART: usize = 40;
-    let (first, second) = (&first.evidence, &second.evidence);
-    first.passage_id.document_id == second.passage_id.document_id
-        && (first.end..=first.end + APART).contains(&second.start)
-}
-
-fn overlap(a: &Sentence, b: &Sentence) -> bool {
-    let whole = |one: &Sentence| one.lead.unwrap_or(one.evidence.start)..one.evidence.end;
-    let (first, second) = (whole(a), whole(b));
-    a.evidence.passage_id.document_id == b.evidence.passage_id.document_id
-        && first.start < second.end
-        && second.start < first.end
-}
-
-/// Whether two sentences have nearly all their words in common.
-fn says_the_same(a: &Sentence, b: &Sentence) -> bool {
-    let common = u32::try_from(a.terms.intersection(&b.terms).count()).map_or(0.0, f64::from);
-    let all = u32::try_from(a.terms.union(&b.terms).count()).map_or(f64::MAX, f64::from);
-    common >= SAME * all
-}
-
-impl Weights {
-    /// Rare words weigh more (inverse document frequency over the sentences that were retrieved); a word that stands
-    /// nowhere weighs most, so that a question about something else finds nothing relevant.
-    fn of<'a>(question: &str, sentences: impl IntoIterator<Item = &'a Sentence>) -> Self {
-        let terms = content_terms(question);
-        // Where nothing else is asked, the words that only ask have to do.
-        let bare = terms.iter().all(|term| only_asks(term));
-        let kept = terms.into_iter().filter(|term| bare || !only_asks(term));
-        let mut counts: BTreeMap<String, u32> = kept.map(|term| (term, 0)).collect();
-        let mut total = 0_u32;
-        for sentence in sentences {
-            total += 1;
-            for term in &sentence.terms {
-                if let Some(count) = counts.get_mut(term) {
-                    *count += 1;
-                }
-            }
-        }
-        // Among a few sentences, rarity says little.
-        let total = f64::from(total) + 10.0;
-        let weight = |count: u32| (1.0 + total / (f64::from(count) + 0.5)).ln();
-        Self(counts.into_iter().map(|(term, count)| (term, weight(count))).collect())
-    }
-
-    /// The share of the question's weight that some words hold, 0 to 1.
-    fn share(&self, terms: &BTreeSet<String>) -> f64 {
-        self.share_of(|term| terms.contains(term))
-    }
-
-    fn share_of(&self, holds: impl Fn(&String) -> bool) -> f64 {
-        let all: f64 = self.0.values().sum();
-        let held: f64 = self.0.iter().filter(|(term, _)| holds(term)).map(|(_, weight)| weight).sum();
-        if all > 0.0 { held / all } else { 0.0 }
-    }
-}
-
 /// The sentences of a stretch that can stand alone; headings, code, table rules and fragments cannot.
-fn sentences(stretch: &Stretch, wanted: &Wanted) -> Vec<Sentence> {
+fn sentences(stretch: &Stretch, asked: &Asked) -> Vec<Sentence> {
     let mut found = Vec::new();
     let mut offset = stretch.start();
     let mut code = false;
@@ -334,14 +209,13 @@ fn sentences(stretch: &Stretch, wanted: &Wanted) -> Vec<Sentence> {
             let (start, end) = (start + from, start + to);
             let fits = |from: &usize| end - from <= MAX_SENTENCE_CHARS;
             let lead = before.replace(start).filter(fits).filter(|_| points_back(&quote));
-            let worth = wanted.worth(&quote);
+            let worth = asked.worth(&quote);
             if !(MIN_SENTENCE_CHARS..=MAX_SENTENCE_CHARS).contains(&(to - from)) || worth <= 0.0 {
                 continue;
             }
             let Some(passage) = stretch.passage_at(start) else { continue };
-            let terms = content_terms(&quote).into_iter().collect();
             let evidence = Evidence { passage_id: passage.id, quote, start, end, page: passage.page };
-            found.push(Sentence { evidence, terms, worth, lead });
+            found.push(Sentence::new(asked, evidence, worth, lead));
         }
     }
     found
@@ -388,7 +262,7 @@ fn without_links(quote: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DocumentId, PassageId};
+    use crate::model::DocumentId;
 
     fn stretch(text: &str) -> Stretch {
         let id = PassageId { document_id: DocumentId::new(), ordinal: 0 };
@@ -398,8 +272,9 @@ mod tests {
     }
 
     fn chosen(question: &str, text: &str) -> Vec<String> {
-        let found = sentences(&stretch(text), &Wanted::by(question));
-        let places = choose(&found, &Weights::of(question, &found), 3);
+        let asked = Asked::by(question);
+        let found = sentences(&stretch(text), &asked);
+        let places = choose(&found, &asked.weights(&found), 3);
         places.into_iter().map(|place| found[place].evidence.quote.clone()).collect()
     }
 
@@ -407,7 +282,7 @@ mod tests {
     fn only_prose_is_quoted() {
         let text = "# Set the port\n\nThe port is set in the file.\n\n```toml\nport = 1\n\n# set the port here.\nThe port set in code.\n```\n\n// set the port in a comment.\n\nIt is read once.\n";
         let quotes: Vec<String> =
-            sentences(&stretch(text), &Wanted::by("set the port")).into_iter().map(|one| one.evidence.quote).collect();
+            sentences(&stretch(text), &Asked::by("set the port")).into_iter().map(|one| one.evidence.quote).collect();
         assert_eq!(quotes, ["The port is set in the file.", "It is read once."]);
     }
 
@@ -415,7 +290,7 @@ mod tests {
     fn a_sentence_that_points_back_leads_with_the_one_before() {
         let found = sentences(
             &stretch("館は駅前にある。これは1950年に建てられた。広い庭も裏にある。"),
-            &Wanted::by("館はいつ建てられたか"),
+            &Asked::by("館はいつ建てられたか"),
         );
         assert_eq!(found.iter().map(|one| one.lead).collect::<Vec<_>>(), [None, Some(0), None]);
     }

@@ -7,6 +7,7 @@
 
 mod again;
 mod analyse;
+mod choose;
 mod cite;
 mod conversation;
 mod extractive;
@@ -17,6 +18,7 @@ mod inert;
 mod keep;
 mod marks;
 mod prompt;
+mod reply;
 mod retrieve;
 mod sentences;
 mod standing;

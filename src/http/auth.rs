@@ -55,7 +55,7 @@ fn changes(method: &Method, path: &str) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
     // Asking is what a reading key is for, and so is saying what one thinks of the answer.
     let asks = method == Method::POST
-        && (matches!(path, "/api/questions" | "/v1/chat/completions" | "/v1/embeddings" | "/mcp")
+        && (matches!(path, "/api/questions" | "/v1/chat/completions" | "/v1/responses" | "/v1/embeddings" | "/mcp")
             || path
                 .strip_prefix("/api/questions/")
                 .is_some_and(|rest| ["/retry", "/stop", "/feedback"].iter().any(|end| rest.ends_with(end))));

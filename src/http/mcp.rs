@@ -20,6 +20,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use self::handler::Handler;
 use super::JSON_LIMIT;
 use super::error::{ApiError, too_large};
+use super::request::whole_body;
 use crate::app::App;
 use crate::config::{Config, origin_of};
 use crate::error::{Code, Problem};
@@ -85,8 +86,7 @@ pub(super) async fn post(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let unreadable = |_| Problem::new(Code::InvalidRequest, "the body broke off; send the request again");
-    let body = payload.to_bytes_limited(JSON_LIMIT).await.map_err(|_| too_large("body"))?.map_err(unreadable)?;
+    let body = whole_body(payload).await?;
     respond(service.handle(translated(&request, body)?).await).await
 }
 

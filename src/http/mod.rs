@@ -119,6 +119,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/backup", &[Method::POST]).route(web::post().to(upkeep::backup)))
         .service(resource("/v1/models", &[Method::GET]).route(web::get().to(openai::models)))
         .service(resource("/v1/chat/completions", &[Method::POST]).route(web::post().to(openai::chat)))
+        .service(resource("/v1/responses", &[Method::POST]).route(web::post().to(openai::respond)))
         .service(resource("/v1/embeddings", &[Method::POST]).route(web::post().to(openai::embeddings)))
         .service(resource("/mcp", &[Method::POST]).route(web::post().to(mcp::post)))
         .service(resource("/api/usage", &[Method::GET]).route(web::get().to(operations::usage)))

@@ -3,6 +3,7 @@
 
 mod embeddings;
 mod request;
+mod responses;
 mod sources;
 mod stream;
 mod tasks;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 pub(super) use self::embeddings::{__path_embeddings, embeddings};
 use self::request::{ChatBody, MODEL, Model};
+pub(super) use self::responses::{__path_respond, respond};
 use super::error::ApiError;
 use super::events::{failure, finished};
 use crate::answer::{self, Ask};
@@ -75,12 +77,7 @@ pub(super) async fn models(app: Data<App>) -> Result<Json<Value>, ApiError> {
 )]
 pub(super) async fn chat(app: Data<App>, request: HttpRequest, body: Json<ChatBody>) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
-    let model = Model::read(&body.model)?;
-    if let Some(name) = &model.collection
-        && !app.store.collections().await?.contains(name)
-    {
-        return Err(Problem::parameter("model", "no collection has this name; see GET /v1/models").into());
-    }
+    let model = chosen(&app, &body.model).await?;
     let envelope = Envelope::new(&body.model);
     let include_usage = body.stream_options.as_ref().is_some_and(|options| options.include_usage);
     if let Some(task) = tasks::recognise(&body) {
@@ -105,6 +102,17 @@ pub(super) async fn chat(app: Data<App>, request: HttpRequest, body: Json<ChatBo
         return Ok(stream::answer(envelope, options, Box::pin(log.follow(None))));
     }
     whole(&envelope, &options, &finished(log).await?)
+}
+
+/// Which documents a model's name stands for.
+async fn chosen(app: &App, name: &str) -> Result<Model, ApiError> {
+    let model = Model::read(name)?;
+    if let Some(name) = &model.collection
+        && !app.store.collections().await?.contains(name)
+    {
+        return Err(Problem::parameter("model", "no collection has this name; see GET /v1/models").into());
+    }
+    Ok(model)
 }
 
 fn whole(envelope: &Envelope, options: &stream::Options, record: &QuestionRecord) -> Result<HttpResponse, ApiError> {

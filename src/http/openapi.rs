@@ -56,7 +56,7 @@ enum ErrorType {
         search::search, search::analyze,
         questions::ask, questions::list, questions::get, questions::delete, questions::events, questions::retry, questions::stop,
         questions::replay, questions::feedback, analyses::analyse, generations::generate,
-        openai::models, openai::chat,
+        openai::models, openai::chat, openai::respond,
         openai::embeddings, mcp::post,
         operations::usage, operations::healthz, operations::readyz, operations::metrics,
         upkeep::verify, upkeep::reindex, upkeep::backup,

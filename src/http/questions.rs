@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::web::{Bytes, Data, Json, Path, Query};
+use actix_web::web::{Data, Json, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
 use super::events::{self, finished, seen, wants_events};
+use super::request::whole_body;
 use super::search::bad_filter;
 use crate::answer::{self, Ask, Replay};
 use crate::app::App;
@@ -116,8 +117,9 @@ pub(super) async fn replay(
     app: Data<App>,
     request: HttpRequest,
     id: Path<QuestionId>,
-    body: Bytes,
+    payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
+    let body = whole_body(payload).await?;
     let body = if body.trim_ascii().is_empty() { Ok(ReplayBody::default()) } else { serde_json::from_slice(&body) };
     let ReplayBody { analysis_model, synthesis_model } =
         body.map_err(|error| Problem::new(Code::InvalidRequest, format!("the body cannot be read: {error}")))?;

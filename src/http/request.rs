@@ -1,16 +1,31 @@
-//! What every request passes: its id, its span, its line in the log.
+//! What every request passes: its id, its span, its line in the log; and a body as a whole.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::web::{Bytes, Payload};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::model::whole_ms;
 use uuid::Uuid;
 
+use super::JSON_LIMIT;
+use super::error::too_large;
+use crate::error::{Code, Problem};
+use crate::model::whole_ms;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A body as long as JSON may be, whatever its type is said to be.
+///
+/// # Errors
+///
+/// `too_large`; `invalid_request` where it broke off.
+pub(super) async fn whole_body(payload: Payload) -> Result<Bytes, Problem> {
+    let unreadable = |_| Problem::new(Code::InvalidRequest, "the body broke off; send the request again");
+    payload.to_bytes_limited(JSON_LIMIT).await.map_err(|_| too_large("body"))?.map_err(unreadable)
+}
 
 /// Gives each request an id (the client's own where it sent a sane one) and logs how it ended. The query string is
 /// left out: it holds what users search for.

@@ -116,6 +116,6 @@ fn to_index(change: LoggedChange) -> Change {
 }
 
 pub(super) fn indexed(document: PresentDocument) -> IndexedDocument {
-    let PresentDocument { title, collection, facets, passages } = document;
-    IndexedDocument { title, collection, facets, passages }
+    let PresentDocument { title, collection, facets, file_name, language, passages } = document;
+    IndexedDocument { title, collection, facets, file_name, language, passages }
 }

@@ -8,15 +8,18 @@
 mod japanese;
 mod kanji;
 mod normal;
+mod numeral;
+mod sought;
 mod spaced;
 mod stop;
 
 use std::collections::HashSet;
 
 use normal::Normal;
+pub use sought::Sought;
 
 /// Rises whenever the same text gives other terms, so that an index made by an older analyser is rebuilt.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,19 +55,31 @@ pub fn analyze(text: &str) -> Vec<Token> {
 /// The distinct terms of a text that carry meaning, in order of appearance; where it has none, those that do not.
 /// Bigrams are left out unless there is nothing else.
 pub fn content_terms(text: &str) -> Vec<String> {
-    let tokens = analyze(text);
-    let mut terms: Vec<String> = Vec::new();
-    for kinds in [&[TokenKind::Word, TokenKind::Compound][..], &[TokenKind::Stop], &[TokenKind::Gram]] {
-        for token in tokens.iter().filter(|token| kinds.contains(&token.kind)) {
-            if !terms.contains(&token.term) {
-                terms.push(token.term.clone());
-            }
-        }
-        if !terms.is_empty() {
-            break;
-        }
+    graded_terms(text).0
+}
+
+/// The same, and whether they carry meaning.
+fn graded_terms(text: &str) -> (Vec<String>, bool) {
+    let chars = Normal::new(text).chars;
+    let (mut words, mut stops) = (Vec::new(), Vec::new());
+    cut(&chars, |_| Cut::Words, &mut |term, _, _, kind| match kind {
+        TokenKind::Word | TokenKind::Compound => words.push(term),
+        TokenKind::Stop => stops.push(term),
+        TokenKind::Gram => {}
+    });
+    let carry_meaning = !words.is_empty();
+    let mut terms = if carry_meaning { words } else { stops };
+    if terms.is_empty() {
+        cut(&chars, |_| Cut::All, &mut |term, _, _, _| terms.push(term));
     }
-    terms
+    let mut seen = HashSet::new();
+    terms.retain(|term| seen.insert(term.clone()));
+    (terms, carry_meaning)
+}
+
+/// The term of an English word in lower case.
+pub fn stem(word: &str) -> String {
+    spaced::stem(word)
 }
 
 /// The stretches of `text` that a reader should see marked for `query`, in order, not touching each other, as
@@ -90,28 +105,54 @@ pub fn highlights(query: &str, text: &str) -> Vec<(usize, usize)> {
     merged(marks)
 }
 
+/// What is taken of a run of characters of one script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// Words and bigrams.
+    All,
+    Words,
+    Nothing,
+}
+
 fn tokens(normal: &Normal) -> Vec<Token> {
-    let chars = &normal.chars;
-    let mut found = Vec::with_capacity(chars.len() / 2);
-    let mut push = |term: String, start: usize, end: usize, kind: TokenKind| {
+    let mut found = Vec::with_capacity(normal.chars.len() / 2);
+    cut(&normal.chars, |_| Cut::All, &mut |term, start, end, kind| {
         let (start, end) = normal.source(start, end);
         found.push(Token { term, start, end, kind });
-    };
+    });
+    found
+}
+
+/// Cuts normal characters into terms, run by run, and hands each over with its place among them.
+fn cut(chars: &[char], taken: impl Fn(&[char]) -> Cut, push: &mut impl FnMut(String, usize, usize, TokenKind)) {
     let mut at = 0;
     while at < chars.len() {
         let start = at;
         if is_japanese(chars[at]) {
             at = end_of_run(chars, at, is_japanese);
-            for word in japanese::words(&chars[start..at]) {
-                push(word.term, start + word.start, start + word.end, word.kind);
+            let taken = taken(&chars[start..at]);
+            if taken != Cut::Nothing {
+                for word in japanese::words(&chars[start..at]) {
+                    push(word.term, start + word.start, start + word.end, word.kind);
+                }
+                for number in numeral::counted(&chars[start..at]) {
+                    push(number.term, start + number.start, start + number.end, TokenKind::Compound);
+                }
             }
-            grams(chars, start, at, &mut push);
+            if taken == Cut::All {
+                grams(chars, start, at, push);
+            }
         } else if is_unspaced(chars[at]) {
             at = end_of_run(chars, at, |c| is_unspaced(c) || normal::is_mark(c));
-            grams(chars, start, at, &mut push);
+            if taken(&chars[start..at]) == Cut::All {
+                grams(chars, start, at, push);
+            }
         } else if spaced::is_letter(chars[at]) {
             let belongs = |c| spaced::is_letter(c) && !is_japanese(c) && !is_unspaced(c);
             at = spaced::end_of_word(chars, at, belongs);
+            if taken(&chars[start..at]) == Cut::Nothing {
+                continue;
+            }
             for word in spaced::words(chars, start, at) {
                 push(word.term, word.start, word.end, word.kind);
             }
@@ -127,7 +168,6 @@ fn tokens(normal: &Normal) -> Vec<Token> {
             }
         }
     }
-    found
 }
 
 /// Pairs of neighbours, and the last character alone: every character of a run thus begins exactly one gram, and a

@@ -45,6 +45,10 @@ pub struct IndexedDocument {
     pub collection: String,
     /// What filters look at.
     pub facets: Vec<Facet>,
+    /// The uploaded file's name, by which translations of each other are known.
+    pub file_name: Option<String>,
+    /// Its language's code, such as `ja`, where it is known.
+    pub language: Option<String>,
     /// All of its passages, in order.
     pub passages: Vec<Passage>,
 }
@@ -123,7 +127,16 @@ impl Holding {
 pub fn digest(document: &IndexedDocument, passage: &Passage) -> u64 {
     let mut hash = Sha256::new();
     let heading = passage.heading.as_deref().unwrap_or_default();
-    for part in [&document.title, &document.collection, heading, &passage.text, &passage.id.ordinal.to_string()] {
+    let (file_name, language) = (document.file_name.as_deref(), document.language.as_deref());
+    for part in [
+        &document.title,
+        &document.collection,
+        file_name.unwrap_or_default(),
+        language.unwrap_or_default(),
+        heading,
+        &passage.text,
+        &passage.id.ordinal.to_string(),
+    ] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }

@@ -3,13 +3,17 @@
 //! Each commit carries the last applied `seq` and the versions of analyser and schema. An index that cannot be read,
 //! or that another version made, is thrown away: it is derived data, and `applied` of 0 asks for a replay.
 
+mod candidates;
+mod loanwords;
 mod narrow;
 mod query;
 mod rank;
+mod respelling;
 mod schema;
 mod segment;
 mod statistics;
 mod terms;
+mod translations;
 
 use std::fs;
 use std::io::ErrorKind;

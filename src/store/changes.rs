@@ -26,6 +26,10 @@ pub struct PresentDocument {
     pub collection: String,
     /// What filters look at.
     pub facets: Vec<Facet>,
+    /// The uploaded file's name.
+    pub file_name: Option<String>,
+    /// Its language's code, such as `ja`, where it is known.
+    pub language: Option<String>,
     /// All of its passages, in order.
     pub passages: Vec<Passage>,
 }

@@ -71,6 +71,7 @@ async fn bodies_of_the_wrong_type_or_size_are_refused() {
     let post = |path: &str, media_type: &str, body: Vec<u8>| {
         app.request(Method::POST, path).header("content-type", media_type.to_owned()).body(body)
     };
+    let replay = format!("/api/questions/{}/replay", uuid::Uuid::now_v7());
     let cases = [
         ("/api/documents", "text/plain", b"text".to_vec(), 415, "unsupported_media_type"),
         ("/api/questions", "text/plain", b"text".to_vec(), 415, "unsupported_media_type"),
@@ -78,6 +79,7 @@ async fn bodies_of_the_wrong_type_or_size_are_refused() {
         ("/api/documents", "multipart/form-data; boundary=x", b"--x--\r\n".to_vec(), 400, "invalid_parameter"),
         ("/api/questions", "application/json", vec![b' '; 3 << 20], 413, "too_large"),
         ("/api/documents", "application/json", vec![b' '; 3 << 20], 413, "too_large"),
+        (replay.as_str(), "application/json", vec![b' '; 3 << 20], 413, "too_large"),
     ];
     for (path, media_type, body, status, code) in cases {
         let reply = app.send(post(path, media_type, body)).await;

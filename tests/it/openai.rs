@@ -135,6 +135,8 @@ async fn a_key_that_may_only_read_may_ask() {
     app.use_key("reader");
     let reply = app.post("/v1/chat/completions", &asked(&json!(QUESTION), &json!({}))).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
+    let reply = app.post("/v1/responses", &json!({"model": "dokkai", "input": QUESTION})).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
 }
 
 #[tokio::test]

@@ -56,7 +56,14 @@ fn document(collection: &str, document_id: DocumentId, title: &str, passages: &[
         heading: None,
     });
     let (title, collection) = (title.to_owned(), collection.to_owned());
-    IndexedDocument { title, collection, facets: Vec::new(), passages: passages.collect() }
+    IndexedDocument {
+        title,
+        collection,
+        facets: Vec::new(),
+        file_name: None,
+        language: None,
+        passages: passages.collect(),
+    }
 }
 
 fn ids<const N: usize>() -> [DocumentId; N] {
@@ -72,6 +79,7 @@ async fn keeps_its_contract<F: AsyncFn() -> Arc<dyn Search>>(empty: F) {
     holds_a_document_as_it_was_put_last(fresh().await).await;
     keeps_collections_apart(fresh().await).await;
     gives_what_was_asked_for(fresh().await).await;
+    finds_translations_by_their_name(fresh().await).await;
     finds_nothing_for_nothing(fresh().await).await;
     may_be_told_twice(fresh().await).await;
     begins_again_when_cleared(fresh().await).await;
@@ -133,9 +141,15 @@ async fn finds_what_is_written_otherwise(mut subject: Subject) {
         ("型番ＡＢＣ－１２３４の取扱説明書", &["ABC-1234", "abc1234", "ABC 1234", "1234", "取扱説明書"]),
         ("安全規格 IEC 61508-3 を適用する。", &["IEC61508", "61508-3", "61508", "安全規格"]),
         ("予算は 1,250,000 円とする。", &["1250000", "1,250,000", "１２５００００円", "予算"]),
+        ("この規程は令和六年四月一日から施行する。", &["令和6年", "令和６年の規程", "令和六年", "4月1日"]),
+        ("二〇二四年度の第二十三条を改める。", &["2024年度", "第23条", "二十三条"]),
         ("誕生日おめでとう🎉またね", &["🎉", "誕生日", "おめでとう"]),
-        ("A warranty covers the refrigerator compressor.", &["refridgerator", "warrenty", "compressors"]),
+        (
+            "A warranty covers the refrigerator compressor.",
+            &["refridgerator", "refrigerater", "warrenty", "compresser"],
+        ),
         ("The committee approved Café funding.", &["cafe", "CAFÉ", "comittee", "funded", "approving"]),
+        ("Salesforce announced a restructuring.", &["セールスフォース", "セールスフォースの計画"]),
         ("Vitamin K and 鉄分 in spinach", &["K", "ビタミン K", "spinach 鉄分", "鉄"]),
     ];
     let ids: Vec<DocumentId> = table.iter().map(|_| DocumentId::new()).collect();
@@ -215,6 +229,38 @@ async fn gives_what_was_asked_for(mut subject: Subject) {
     assert!(none.is_empty());
     let all = subject.search.search(SearchQuery { limit: usize::MAX, ..query("turbine") }).await.unwrap();
     assert_eq!(all.len(), many.len());
+}
+
+async fn finds_translations_by_their_name(mut subject: Subject) {
+    let [japanese, english, other, index_ja, index_en, index_too, note_ja, note_en] = ids();
+    let mut put = async |id: DocumentId, name: &str, language: &str, text: &str| {
+        let document = IndexedDocument {
+            file_name: Some(name.to_owned()),
+            language: Some(language.to_owned()),
+            ..document("default", id, "", &[text])
+        };
+        let change = subject.change(id, DocumentState::Present(Arc::new(document)));
+        subject.search.apply(vec![change]).await.unwrap();
+    };
+    put(japanese, "fees.ja.html", "ja", "水道料金の支払期限 PayPay VISA 20日 0570-091-100").await;
+    put(english, "fees.en.pdf", "en", "when bills are due: 20th, by PayPay, VISA, call 0570-091-100").await;
+    put(other, "dues.pdf", "en", "something else").await;
+    put(index_ja, "index.html", "ja", "目次 概要").await;
+    put(index_en, "index.html", "en", "contents").await;
+    put(index_too, "index.html", "en", "overview").await;
+    put(note_ja, "notes.md", "ja", "会議 Zoom 2024 Slack GitHub").await;
+    put(note_en, "notes.md", "en", "shopping list: 12 eggs, milk and GitHub stickers").await;
+    let hits = subject.ask("水道料金").await;
+    assert_eq!(hits.iter().map(|hit| hit.document_id).collect::<Vec<_>>(), [japanese, english]);
+    assert!(hits[0].score > hits[1].score && hits[1].passages[0].passage_id.document_id == english);
+    assert_eq!(subject.find("bills").await, [english, japanese]);
+    assert_eq!(subject.find("something").await, [other]);
+    assert_eq!(subject.find("目次").await, [index_ja], "which of two is the translation is not plain");
+    assert_eq!(subject.find("会議").await, [note_ja], "the same name alone makes no translation");
+    let elsewhere = SearchQuery { collection: Some("elsewhere".to_owned()), ..query("水道料金") };
+    assert!(subject.search.search(elsewhere).await.unwrap().is_empty());
+    subject.remove(english).await;
+    assert_eq!(subject.find("水道料金").await, [japanese], "a removed translation is gone");
 }
 
 async fn finds_nothing_for_nothing(mut subject: Subject) {

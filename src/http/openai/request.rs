@@ -31,22 +31,22 @@ pub(super) struct StreamOptions {
     pub(super) include_usage: bool,
 }
 
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, ToSchema)]
 pub(super) struct ChatMessage {
     pub(super) role: String,
-    content: Option<Content>,
+    pub(super) content: Option<Content>,
 }
 
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(untagged)]
-enum Content {
+pub(super) enum Content {
     Text(String),
     Parts(Vec<Part>),
 }
 
 /// Text; pictures and other parts have none and count for nothing.
-#[derive(Deserialize, ToSchema)]
-struct Part {
+#[derive(Clone, Deserialize, ToSchema)]
+pub(super) struct Part {
     text: Option<String>,
 }
 

@@ -48,16 +48,26 @@ pub(super) fn answer(
 ) -> HttpResponse {
     let mut chunks =
         Chunks { envelope, options, content: String::new(), marks: sources::Marks::default(), progress: (0, 0) };
+    let opening = chunks.envelope.chunk(&json!({"role": "assistant", "content": ""}), None);
+    told(events, opening, move |event| chunks.of(event), Some(end()))
+}
+
+/// A question's events in a client's own: what comes first, what tells of each event, and what comes last.
+pub(super) fn told(
+    mut events: Pin<Box<impl Stream<Item = (Seen, Event)> + 'static>>,
+    first: Bytes,
+    mut tell: impl FnMut(Event) -> Vec<Bytes> + 'static,
+    last: Option<Bytes>,
+) -> HttpResponse {
     let mut silence = tokio::time::interval_at(tokio::time::Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     respond(async_stream::stream! {
-        let mut events = events;
-        yield Ok(chunks.envelope.chunk(&json!({"role": "assistant", "content": ""}), None));
+        yield Ok(first);
         loop {
             tokio::select! {
                 next = events.next() => match next {
                     Some((_, event)) => {
                         silence.reset();
-                        for part in chunks.of(event) {
+                        for part in tell(event) {
                             yield Ok(part);
                         }
                     }
@@ -66,11 +76,13 @@ pub(super) fn answer(
                 _ = silence.tick() => yield Ok(Bytes::from_static(b": keep-alive\n\n")),
             }
         }
-        yield Ok(end());
+        if let Some(last) = last {
+            yield Ok(last);
+        }
     })
 }
 
-fn respond(body: impl Stream<Item = Result<Bytes, Infallible>> + 'static) -> HttpResponse {
+pub(super) fn respond(body: impl Stream<Item = Result<Bytes, Infallible>> + 'static) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/event-stream; charset=utf-8")
         .insert_header((CACHE_CONTROL, "no-cache"))

@@ -160,7 +160,8 @@ fn joined_by(joiner: Option<char>, inside: bool) -> &'static str {
     }
 }
 
-fn stem(word: &str) -> String {
+/// An English word without what its grammar adds; anything else as it is.
+pub(super) fn stem(word: &str) -> String {
     if word.len() > 2 && word.bytes().all(|b| b.is_ascii_alphabetic()) {
         return Stemmer::create(Algorithm::English).stem(word).into_owned();
     }

@@ -9,28 +9,21 @@ use std::sync::Arc;
 use tantivy::Term;
 use tantivy::schema::Field;
 
+use super::respelling::{Asked, respelt};
 use super::schema::{Fields, Texts};
 use super::segment::Segment;
 use super::statistics::Snapshot;
-use crate::search::analyzer::{self, TokenKind};
+use crate::search::analyzer::{self, Token, TokenKind};
 
-/// What a bigram of a passage counts where a word counts 1.
-const GRAM_OF_PASSAGE: f32 = 0.25;
+/// What a bigram of a passage counts where a word of it counts 1.
+const GRAM_OF_PASSAGE: f32 = 0.5;
 
-/// What a bigram of a whole document counts where a word counts 1.
-const GRAM_OF_WHOLE: f32 = 0.5;
+/// What a word and a bigram of a whole document count where a word of a passage counts 1.
+const WORD_OF_WHOLE: f32 = 1.7;
+const GRAM_OF_WHOLE: f32 = 0.28;
 
-/// What a word counts that a mistyped one may have been meant to be.
+/// What a word counts that an unknown one may have been meant to be.
 const RESPELT: f32 = 0.5;
-
-/// Most words of a question that are taken for mistyped.
-const MOST_MISTYPED: usize = 4;
-
-/// Words that one mistyped word may stand for: the commonest of those a letter away.
-const MOST_RESPELT: usize = 3;
-
-/// The shortest word that is taken for mistyped, in letters; a letter away from a shorter one is any other.
-const SHORTEST_MISTYPED: usize = 4;
 
 /// Most distinct terms of a question that are looked up; a pasted page is cut here.
 const MOST_TERMS: usize = 128;
@@ -64,6 +57,7 @@ impl Question {
             grams = beginning_with(&snapshot.segments, &character)?;
         }
         let respelt = respelt(&snapshot.segments, &words)?;
+        let words = words.into_iter().map(|word| word.term).collect();
         Ok(Self { words, grams, respelt })
     }
 
@@ -74,18 +68,18 @@ impl Question {
 
     /// Each term as passages have it, with what it counts.
     pub(super) fn passage_terms(&self, fields: &Fields) -> Vec<(Term, f32)> {
-        self.terms(fields.passage, GRAM_OF_PASSAGE)
+        self.terms(fields.passage, 1.0, GRAM_OF_PASSAGE)
     }
 
     /// Each term as whole documents have it, with what it counts.
     pub(super) fn whole_terms(&self, fields: &Fields) -> Vec<(Term, f32)> {
-        self.terms(fields.whole, GRAM_OF_WHOLE)
+        self.terms(fields.whole, WORD_OF_WHOLE, GRAM_OF_WHOLE)
     }
 
-    fn terms(&self, texts: Texts, gram: f32) -> Vec<(Term, f32)> {
+    fn terms(&self, texts: Texts, word: f32, gram: f32) -> Vec<(Term, f32)> {
         let term = |field: Field, weight: f32| move |text: &String| (Term::from_field_text(field, text), weight);
-        let words = self.words.iter().map(term(texts.words, 1.0));
-        let respelt = self.respelt.iter().map(term(texts.words, RESPELT));
+        let words = self.words.iter().map(term(texts.words, word));
+        let respelt = self.respelt.iter().map(term(texts.words, word * RESPELT));
         words.chain(respelt).chain(self.grams.iter().map(term(texts.grams, gram))).collect()
     }
 }
@@ -95,7 +89,7 @@ impl Question {
 struct QuestionTerms {
     /// Without stop words, unless there is nothing else: they cost time, and would find what has nothing to do with
     /// the question.
-    words: Vec<String>,
+    words: Vec<Asked>,
     grams: Vec<String>,
     /// The only character of a question of one.
     lone_character: Option<String>,
@@ -104,16 +98,15 @@ struct QuestionTerms {
 impl QuestionTerms {
     fn of(text: &str) -> Self {
         let tokens = analyzer::analyze(text);
-        let of_kinds = |kinds: &[TokenKind]| -> Vec<&str> {
-            let tokens = tokens.iter().filter(|token| kinds.contains(&token.kind));
-            tokens.map(|token| token.term.as_str()).collect()
+        let of_kinds = |kinds: &[TokenKind]| -> Vec<&Token> {
+            tokens.iter().filter(|token| kinds.contains(&token.kind)).collect()
         };
         let mut words = of_kinds(&[TokenKind::Word, TokenKind::Compound]);
         let has_content = !words.is_empty();
         if !has_content {
             words = of_kinds(&[TokenKind::Stop]);
         }
-        let grams = of_kinds(&[TokenKind::Gram]);
+        let grams: Vec<&str> = of_kinds(&[TokenKind::Gram]).into_iter().map(|token| token.term.as_str()).collect();
         let lone_character = match grams[..] {
             [gram] if gram.chars().nth(1).is_none() && words.len() <= 1 => Some(gram.to_owned()),
             _ => None,
@@ -124,71 +117,20 @@ impl QuestionTerms {
         if telling.is_empty() && !has_content {
             telling = distinct(pairs());
         }
-        Self { words: distinct(words.into_iter()), grams: telling, lone_character }
+        let characters: Vec<char> = text.chars().collect();
+        let asked = |token: &Token| {
+            let written = characters.get(token.start..token.end).unwrap_or_default();
+            Asked { term: token.term.clone(), written: written.iter().flat_map(|c| c.to_lowercase()).collect() }
+        };
+        let mut seen = HashSet::new();
+        let words = words.into_iter().filter(|token| seen.insert(&token.term)).take(MOST_TERMS).map(asked).collect();
+        Self { words, grams: telling, lone_character }
     }
 }
 
 fn distinct<'a>(terms: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut seen = HashSet::new();
     terms.filter(|term| seen.insert(*term)).take(MOST_TERMS).map(str::to_owned).collect()
-}
-
-/// For each Latin word that no entry has, the commonest words that are a letter away.
-fn respelt(segments: &[Arc<Segment>], words: &[String]) -> tantivy::Result<Vec<String>> {
-    let frequency = |word: &str| -> tantivy::Result<u64> {
-        let mut frequency = 0;
-        for segment in segments {
-            let found = segment.passages.words.index.terms().get(word)?;
-            frequency += found.map_or(0, |info| u64::from(info.doc_freq));
-        }
-        Ok(frequency)
-    };
-    let mut all = Vec::new();
-    let latin = |word: &&String| word.len() >= SHORTEST_MISTYPED && word.bytes().all(|b| b.is_ascii_lowercase());
-    let mut left = MOST_MISTYPED;
-    for word in words.iter().filter(latin) {
-        if left == 0 {
-            break;
-        }
-        if frequency(word)? > 0 {
-            continue;
-        }
-        left -= 1;
-        let mut found = Vec::new();
-        for other in a_letter_away(word) {
-            let frequency = frequency(&other)?;
-            if frequency > 0 {
-                found.push((frequency, other));
-            }
-        }
-        found.sort_unstable_by(|a, b| b.cmp(a));
-        found.dedup();
-        all.extend(found.into_iter().take(MOST_RESPELT).map(|(_, word)| word));
-    }
-    Ok(distinct(all.iter().map(String::as_str)))
-}
-
-/// What one letter missing, added, wrong or swapped with its neighbour makes of a word of ASCII letters. The first letter
-/// is seldom wrong.
-fn a_letter_away(word: &str) -> Vec<String> {
-    let letters = word.as_bytes();
-    let mut others: Vec<Vec<u8>> = Vec::new();
-    for at in 1..=letters.len() {
-        let (before, after) = letters.split_at(at);
-        for letter in b'a'..=b'z' {
-            others.push([before, &[letter], after].concat());
-            if let Some((_, rest)) = after.split_first() {
-                others.push([before, &[letter], rest].concat());
-            }
-        }
-        if let Some((first, rest)) = after.split_first() {
-            others.push([before, rest].concat());
-            if let Some((second, rest)) = rest.split_first() {
-                others.push([before, &[*second, *first], rest].concat());
-            }
-        }
-    }
-    others.into_iter().filter(|other| other != letters).filter_map(|other| String::from_utf8(other).ok()).collect()
 }
 
 /// The commonest terms that begin with a character.
@@ -218,7 +160,7 @@ mod tests {
         #[track_caller]
         fn check(text: &str, words: &[&str], grams: &[&str], lone: Option<&str>) {
             let terms = QuestionTerms::of(text);
-            assert_eq!(terms.words, words, "{text:?}");
+            assert_eq!(terms.words.iter().map(|word| &word.term).collect::<Vec<_>>(), words, "{text:?}");
             assert_eq!(terms.grams, grams, "{text:?}");
             assert_eq!(terms.lone_character.as_deref(), lone, "{text:?}");
         }

@@ -7,30 +7,24 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
-use tantivy::collector::TopDocs;
 use tantivy::postings::Postings;
-use tantivy::query::{Bm25Weight, Query};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, SegmentReader};
 use uuid::Uuid;
 
+use super::candidates::{Candidate, candidates};
 use super::narrow;
 use super::query::{Breadth, Question};
 use super::schema::{DIGEST, Fields, HIGH, LOW, ORDINAL};
 use super::segment::{Part, Segment};
-use super::statistics::Snapshot;
+use super::statistics::{Curve, Snapshot};
 use super::terms::Found;
+use super::translations::Translations;
 use crate::model::DocumentId;
 use crate::search::{DocumentHit, Holding, PassageHit, SearchQuery};
 
 /// Documents looked at closely, beyond those asked for.
 const SPARE_DOCUMENTS: usize = 20;
-
-/// Passages looked at first for each candidate: long documents crowd the top with passages of their own.
-const PASSAGES_A_DOCUMENT: usize = 8;
-
-/// A document's segment, and its place in there.
-type Candidate = (usize, usize);
 
 /// The best documents for a question, best first, each with its best passages. Equal scores are ordered by id.
 pub(super) fn documents(
@@ -46,46 +40,21 @@ pub(super) fn documents(
         Found::new(&snapshot.passages, question.passage_terms(fields), parts().map(|s: &Segment| &s.passages))?;
     let wholes = Found::new(&snapshot.documents, question.whole_terms(fields), parts().map(|s: &Segment| &s.wholes))?;
     // A passage that only bigrams find still comes in by its document.
-    let mut all = BTreeSet::new();
-    let query = passages.query(Breadth::Words, narrowed.as_ref().map(|wanted| wanted.as_ref().box_clone()));
-    candidates(snapshot, &passages, &*query, wanted, PASSAGES_A_DOCUMENT, &mut all)?;
-    let query = wholes.query(Breadth::RareGrams, narrowed);
-    candidates(snapshot, &wholes, &*query, wanted, 1, &mut all)?;
+    let best = |terms: &Found<'_>, breadth| candidates(snapshot, terms, breadth, narrowed.as_deref(), wanted);
+    // A passage that only bigrams find still comes in by its document.
+    let all = best(&passages, Breadth::Words)?.chain(best(&wholes, Breadth::RareGrams)?).collect();
     let mut ranked = ranked(scored(snapshot, &passages, &wholes, &all)?);
+    let known = all
+        .iter()
+        .filter_map(|&(ordinal, place)| Some((snapshot.segments.get(ordinal)?.document(place)?, (ordinal, place))));
+    let translations = Translations::new(fields, snapshot, narrowed.as_deref())?;
+    translations.join(&mut ranked, asked.limit, &known.collect())?;
+    in_order(&mut ranked);
     ranked.truncate(asked.limit);
     for hit in &mut ranked {
         hit.passages.truncate(asked.passages_per_document.max(1));
     }
     Ok(ranked)
-}
-
-/// Adds some of the best documents by the score of their entries of one size.
-fn candidates(
-    snapshot: &Snapshot,
-    terms: &Found<'_>,
-    query: &dyn Query,
-    wanted: usize,
-    entries_a_document: usize,
-    all: &mut BTreeSet<Candidate>,
-) -> tantivy::Result<()> {
-    let most = usize::try_from(terms.frequencies.level.entries).unwrap_or(usize::MAX).max(1);
-    let mut limit = wanted.saturating_mul(entries_a_document).min(most);
-    loop {
-        let top = TopDocs::with_limit(limit).order_by_score();
-        let found = snapshot.searcher.search_with_statistics_provider(query, &top, &terms.frequencies)?;
-        let candidate = |ordinal: u32, entry| {
-            let segment = ordinal as usize;
-            Some((segment, snapshot.segments.get(segment)?.place_of(entry)))
-        };
-        let documents: BTreeSet<Candidate> =
-            found.iter().filter_map(|(_, address)| candidate(address.segment_ord, address.doc_id)).collect();
-        let enough = documents.len() >= wanted || found.len() < limit || limit == most;
-        all.extend(documents);
-        if enough {
-            return Ok(());
-        }
-        limit = limit.saturating_mul(4).min(most);
-    }
 }
 
 /// The exact scores of a document's entries.
@@ -133,14 +102,14 @@ fn is_alive(reader: &SegmentReader, entry: DocId) -> bool {
 /// The BM25 scores of some entries of a segment, given in rising order; those that match nothing are left out.
 fn scores(
     found: &Found<'_>,
-    weights: &[Bm25Weight],
+    weights: &[(f32, &Curve)],
     ordinal: usize,
     part: &Part,
     entries: &[DocId],
 ) -> tantivy::Result<Vec<(DocId, f32)>> {
     let mut scores: Vec<(DocId, f32)> = entries.iter().map(|&entry| (entry, 0.0)).collect();
     let Some(last) = entries.last().copied() else { return Ok(scores) };
-    for ((place, bm25), is_gram) in found.in_segment(ordinal).zip(weights).zip(found.are_grams()) {
+    for ((place, (weight, curve)), is_gram) in found.in_segment(ordinal).zip(weights).zip(found.are_grams()) {
         let Some(info) = place else { continue };
         let terms = if is_gram { &part.grams } else { &part.words };
         let mut postings = terms.index.read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)?;
@@ -149,7 +118,7 @@ fn scores(
                 break;
             }
             if postings.doc() == *entry {
-                *score += bm25.score(terms.norms.fieldnorm_id(*entry), postings.term_freq());
+                *score += weight * curve.share(terms.norms.fieldnorm_id(*entry), postings.term_freq());
             }
         }
     }
@@ -166,8 +135,12 @@ fn ranked(scored: HashMap<DocumentId, Scored>) -> Vec<DocumentHit> {
             Some(DocumentHit { document_id, score, passages })
         })
         .collect();
-    ranked.sort_unstable_by(|a, b| best_first(a.score, b.score).then(a.document_id.cmp(&b.document_id)));
+    in_order(&mut ranked);
     ranked
+}
+
+fn in_order(hits: &mut [DocumentHit]) {
+    hits.sort_unstable_by(|a, b| best_first(a.score, b.score).then(a.document_id.cmp(&b.document_id)));
 }
 
 fn best_first(a: f32, b: f32) -> Ordering {

@@ -6,15 +6,18 @@
 use std::collections::HashMap;
 
 use tantivy::TantivyDocument;
-use tantivy::schema::{BytesOptions, FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions};
+use tantivy::schema::{
+    BytesOptions, FAST, Field, INDEXED, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions,
+};
 use tantivy::tokenizer::{PreTokenizedString, Token};
 
+use super::translations;
 use crate::model::DocumentId;
 use crate::search::IndexedDocument;
 use crate::search::analyzer::{self, TokenKind};
 
 /// Rises whenever the fields change; part of what makes an index readable.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// How often a word of the title counts as a word of each passage. One field for both, as in BM25F: a word that a
 /// title and its text share is then one word seen more often, and not two matches.
@@ -49,6 +52,10 @@ pub(super) struct Fields {
     pub(super) passage: Texts,
     /// The terms of a whole document.
     pub(super) whole: Texts,
+    /// What translations of a document are named like; of whole documents only.
+    pub(super) name: Field,
+    language: Field,
+    anchors: Field,
     high: Field,
     low: Field,
     ordinal: Field,
@@ -61,6 +68,12 @@ pub(super) const HIGH: &str = "high";
 pub(super) const LOW: &str = "low";
 /// The passage's place in its document; a whole document has none.
 pub(super) const ORDINAL: &str = "ordinal";
+/// What a whole document and its translations are named.
+pub(super) const NAME: &str = "name";
+/// The language of a whole document, as a number.
+pub(super) const LANGUAGE: &str = "language";
+/// Words of a whole document that its translations have too.
+pub(super) const ANCHORS: &str = "anchors";
 /// A passage's digest, by which a check tells an index of other contents.
 pub(super) const DIGEST: &str = "digest";
 
@@ -83,6 +96,9 @@ impl Fields {
                 words: schema.add_text_field("whole_words", terms.clone()),
                 grams: schema.add_text_field("whole_grams", terms),
             },
+            name: schema.add_u64_field(NAME, FAST | INDEXED),
+            language: schema.add_u64_field(LANGUAGE, FAST),
+            anchors: schema.add_text_field(ANCHORS, FAST),
             high: schema.add_u64_field(HIGH, FAST),
             low: schema.add_u64_field(LOW, FAST),
             ordinal: schema.add_u64_field(ORDINAL, FAST),
@@ -122,6 +138,13 @@ impl Fields {
             entries.push(entry);
         }
         let mut entry = self.entry(id, document);
+        if let Some((name, language)) = translations::named(document) {
+            entry.add_u64(self.name, name);
+            entry.add_u64(self.language, language);
+            for anchor in translations::anchors(&words.0) {
+                entry.add_text(self.anchors, anchor);
+            }
+        }
         entry.add_pre_tokenized_text(self.whole.words, indexed(words.terms()));
         entry.add_pre_tokenized_text(self.whole.grams, indexed(grams.terms()));
         entries.push(entry);

@@ -4,14 +4,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use tantivy::columnar::Column;
+use tantivy::columnar::{Column, StrColumn};
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::SegmentId;
 use tantivy::schema::Field;
 use tantivy::{DocId, InvertedIndexReader, SegmentReader};
 use uuid::Uuid;
 
-use super::schema::{Fields, HIGH, LOW, ORDINAL, Texts};
+use super::schema::{ANCHORS, Fields, HIGH, LANGUAGE, LOW, NAME, ORDINAL, Texts};
 use super::statistics::Lengths;
 use crate::model::{DocumentId, PassageId};
 
@@ -20,6 +20,11 @@ pub(super) struct Segment {
     pub(super) id: SegmentId,
     pub(super) passages: Part,
     pub(super) wholes: Part,
+    /// Where whole documents of a name are.
+    pub(super) names: Arc<InvertedIndexReader>,
+    name: Column<u64>,
+    language: Column<u64>,
+    anchors: Option<StrColumn>,
     ordinal: Column<u64>,
     /// One past each document's last entry, which is the document as a whole. A document's entries are written together.
     ends: Vec<DocId>,
@@ -53,7 +58,10 @@ impl Segment {
             documents.push(DocumentId(id));
         }
         let (passages, wholes) = (Part::new(reader, fields.passage)?, Part::new(reader, fields.whole)?);
-        Ok(Self { id: reader.segment_id(), passages, wholes, ordinal, ends, documents })
+        let (name, language) = (columns.u64(NAME)?, columns.u64(LANGUAGE)?);
+        let anchors = columns.str(ANCHORS)?;
+        let names = reader.inverted_index(fields.name)?;
+        Ok(Self { id: reader.segment_id(), passages, wholes, names, name, language, anchors, ordinal, ends, documents })
     }
 
     /// The place, among the segment's documents, of the one that an entry belongs to.
@@ -70,6 +78,28 @@ impl Segment {
     pub(super) fn entries(&self, place: usize) -> Range<DocId> {
         let start = place.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
         start..self.ends.get(place).copied().unwrap_or(start)
+    }
+
+    /// What the document at a place and its translations are named, where it has a name.
+    pub(super) fn name(&self, place: usize) -> Option<u64> {
+        self.name.first(self.entries(place).end.checked_sub(1)?)
+    }
+
+    /// The language of a whole document.
+    pub(super) fn language(&self, whole: DocId) -> u64 {
+        self.language.first(whole).unwrap_or_default()
+    }
+
+    /// The words of a whole document that its translations have too.
+    pub(super) fn anchors(&self, whole: DocId) -> tantivy::Result<Vec<String>> {
+        let Some(column) = &self.anchors else { return Ok(Vec::new()) };
+        let mut anchors = Vec::new();
+        for number in column.term_ords(whole) {
+            let mut anchor = String::new();
+            column.ord_to_str(number, &mut anchor)?;
+            anchors.push(anchor);
+        }
+        Ok(anchors)
     }
 
     /// The passage that an entry is.

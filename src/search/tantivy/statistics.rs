@@ -1,8 +1,9 @@
 //! What scoring knows of the whole index.
 //!
-//! tantivy's BM25 fixes k1 = 1.2 and b = 0.75, and takes the average length from its statistics. Told an average that
-//! is `s` times the true one, its `k1 (1 - b + b len / avg)` becomes `k1 (1 - b) + k1 b len / (s avg)`: the same
-//! formula with k1' = 0.3 + 0.9 / s and b' = (0.9 / s) / k1'. Short texts want a smaller k1 than long ones.
+//! Scores are BM25's, with k1 and b by field: short texts want a smaller k1 than long ones. tantivy, which finds the
+//! candidates, fixes k1 = 1.2 and b = 0.75 and takes the average length from its statistics. Told an average that is
+//! `s` times the true one, its `k1 (1 - b + b len / avg)` becomes `k1 (1 - b) + k1 b len / (s avg)`: the same formula
+//! with k1' = 0.3 + 0.9 / s, and with a b' near enough to find candidates by.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,10 +40,8 @@ impl Snapshot {
                 None => Arc::new(Segment::new(reader, fields)?),
             });
         }
-        // k1 0.9 and b 0.67 for a passage's words; 0.6 and 0.5 for its bigrams, which repeat themselves more.
-        let passages = Level::new(segments.iter().map(|segment| &segment.passages), fields.passage, 1.5, 3.0);
-        // k1 2 and b 0.85 for a document's words; 0.9 and 0.67 for its bigrams.
-        let documents = Level::new(segments.iter().map(|segment| &segment.wholes), fields.whole, 0.53, 1.5);
+        let passages = Level::new(segments.iter().map(|segment| &segment.passages), fields.passage, PASSAGES);
+        let documents = Level::new(segments.iter().map(|segment| &segment.wholes), fields.whole, WHOLES);
         Ok(Self { searcher, segments, passages, documents })
     }
 }
@@ -53,16 +52,15 @@ pub(super) struct Level {
     pub(super) texts: Texts,
     /// How many there are, deleted ones that still take up room included.
     pub(super) entries: u64,
-    words: f64,
-    grams: f64,
+    words: Curve,
+    grams: Curve,
 }
 
 impl Level {
     fn new<'a>(
         parts: impl Iterator<Item = &'a super::segment::Part>,
         texts: Texts,
-        words_stretch: f64,
-        grams_stretch: f64,
+        (of_words, of_grams): (Bm25, Bm25),
     ) -> Self {
         let (mut words, mut grams, mut entries) = (Lengths::default(), Lengths::default(), 0);
         for part in parts {
@@ -70,12 +68,57 @@ impl Level {
             grams += part.grams.lengths;
             entries += part.entries;
         }
-        Self { texts, entries, words: words.average() * words_stretch, grams: grams.average() * grams_stretch }
+        let (words, grams) = (Curve::new(of_words, words.average()), Curve::new(of_grams, grams.average()));
+        Self { texts, entries, words, grams }
     }
 
-    /// The length that scoring is to take for the average one, in tokens.
-    pub(super) fn average(&self, field: Field) -> f32 {
-        (if field == self.texts.words { self.words } else { self.grams }) as f32
+    /// How the terms of a field are scored.
+    pub(super) fn curve(&self, field: Field) -> &Curve {
+        if field == self.texts.words { &self.words } else { &self.grams }
+    }
+
+    /// What a term is worth that so many entries hold.
+    pub(super) fn idf(&self, frequency: u64) -> f32 {
+        let (entries, frequency) = (self.entries as f64, frequency.min(self.entries) as f64);
+        (1.0 + (entries - frequency + 0.5) / (frequency + 0.5)).ln() as f32
+    }
+}
+
+/// The parameters of BM25.
+#[derive(Clone, Copy)]
+struct Bm25 {
+    k1: f64,
+    b: f64,
+}
+
+/// For a passage's words, and for its bigrams, which repeat themselves more.
+const PASSAGES: (Bm25, Bm25) = (Bm25 { k1: 0.9, b: 0.4 }, Bm25 { k1: 0.6, b: 0.5 });
+
+/// The same for a whole document's.
+const WHOLES: (Bm25, Bm25) = (Bm25 { k1: 3.0, b: 0.85 }, Bm25 { k1: 0.9, b: 0.67 });
+
+/// How often a term must stand in a text of some length for half of what it is worth.
+pub(super) struct Curve {
+    /// By the length as tantivy keeps it, which is about right.
+    halves: Box<[f32; 256]>,
+    /// The length that tantivy is to take for the average one, in tokens.
+    told: f64,
+}
+
+impl Curve {
+    fn new(Bm25 { k1, b }: Bm25, average: f64) -> Self {
+        let mut halves = Box::new([0.0; 256]);
+        for (id, half) in (0..=u8::MAX).zip(halves.iter_mut()) {
+            let length = f64::from(FieldNormReader::id_to_fieldnorm(id));
+            *half = (k1 * (1.0 - b + b * length / average.max(1.0))) as f32;
+        }
+        Self { halves, told: average * 0.9 / (k1 - 0.3) }
+    }
+
+    /// What share of its worth a term adds to a text, 0 to 1.
+    pub(super) fn share(&self, length_id: u8, frequency: u32) -> f32 {
+        let frequency = frequency as f32;
+        frequency / (frequency + self.halves[usize::from(length_id)])
     }
 }
 
@@ -87,7 +130,7 @@ pub(super) struct Frequencies<'a> {
 
 impl Bm25StatisticsProvider for Frequencies<'_> {
     fn total_num_tokens(&self, field: Field) -> tantivy::Result<u64> {
-        Ok((f64::from(self.level.average(field)) * self.level.entries as f64).ceil() as u64)
+        Ok((self.level.curve(field).told * self.level.entries as f64).ceil() as u64)
     }
 
     fn total_num_docs(&self) -> tantivy::Result<u64> {

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 
 use tantivy::Term;
 use tantivy::postings::TermInfo;
-use tantivy::query::{Bm25Weight, BooleanQuery, BoostQuery, Occur, Query, TermQuery};
+use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
 use tantivy::schema::IndexRecordOption;
 
-use super::narrow::Narrowed;
 use super::query::Breadth;
 use super::segment::Part;
-use super::statistics::{Frequencies, Level};
+use super::statistics::{Curve, Frequencies, Level};
 
 /// Most bigrams that candidates are found by beside words; the commoner ones only order what the others found.
 const MOST_RARE_GRAMS: usize = 8;
+
+/// Entries with a term that are gone through at first, for all telling terms together.
+const MOST_TELLING: u64 = 20_000;
 
 /// The terms of a question among entries of one size.
 pub(super) struct Found<'a> {
@@ -59,42 +61,58 @@ impl<'a> Found<'a> {
         self.terms.iter().map(|(term, _)| term.field() == self.frequencies.level.texts.grams)
     }
 
-    /// What each term is worth.
-    pub(super) fn weights(&self) -> Vec<Bm25Weight> {
+    /// What each term is worth where it stands as often as can be, and how its frequency counts.
+    pub(super) fn weights(&self) -> Vec<(f32, &'a Curve)> {
         let level = self.frequencies.level;
-        let weight = |(term, weight): &(Term, f32)| {
-            // A term that no entry has is scored nowhere; its weight only keeps the places in step.
-            let frequency = self.frequency(term).min(level.entries);
-            Bm25Weight::for_one_term_without_explain(frequency, level.entries, level.average(term.field()))
-                .boost_by(*weight)
-        };
+        let weight =
+            |(term, weight): &(Term, f32)| (weight * level.idf(self.frequency(term)), level.curve(term.field()));
         self.terms.iter().map(weight).collect()
     }
 
-    /// The query that finds candidates, among the wanted entries or all.
-    pub(super) fn query(&self, breadth: Breadth, wanted: Option<Box<dyn Query>>) -> Box<dyn Query> {
+    /// The query that finds candidates.
+    pub(super) fn query(&self, breadth: Breadth) -> Box<dyn Query> {
+        any(&self.sought(breadth))
+    }
+
+    /// The same of the rarest terms alone, where there are others.
+    pub(super) fn telling_query(&self, breadth: Breadth) -> Option<Box<dyn Query>> {
+        let sought = self.sought(breadth);
+        let mut entries = 0;
+        let telling = sought.iter().take_while(|(term, _)| {
+            entries += self.frequency(term);
+            entries <= MOST_TELLING
+        });
+        let telling = telling.count();
+        sought.get(..telling).filter(|rarest| (1..sought.len()).contains(&rarest.len())).map(any)
+    }
+
+    /// The terms that candidates are found by, the rarest first.
+    fn sought(&self, breadth: Breadth) -> Vec<&(Term, f32)> {
         let present = self.terms.iter().filter(|(term, _)| self.frequency(term) > 0);
         let grams_field = self.frequencies.level.texts.grams;
-        let (mut grams, words): (Vec<_>, Vec<_>) = present.partition(|(term, _)| term.field() == grams_field);
-        if !words.is_empty() {
-            grams.sort_by_key(|(term, _)| self.frequency(term));
+        let (mut grams, mut sought): (Vec<_>, Vec<_>) = present.partition(|(term, _)| term.field() == grams_field);
+        grams.sort_by_key(|(term, _)| self.frequency(term));
+        if !sought.is_empty() {
             grams.truncate(match breadth {
                 Breadth::Words => 0,
                 Breadth::RareGrams => MOST_RARE_GRAMS,
             });
         }
-        let clauses = words.into_iter().chain(grams).map(|(term, weight)| {
-            let query = TermQuery::new(term.clone(), IndexRecordOption::WithFreqs);
-            (Occur::Should, Box::new(BoostQuery::new(Box::new(query), *weight)) as Box<dyn Query>)
-        });
-        let query = Box::new(BooleanQuery::new(clauses.collect()));
-        match wanted {
-            Some(wanted) => Box::new(Narrowed::new(query, wanted)),
-            None => query,
-        }
+        sought.extend(grams);
+        sought.sort_by_key(|(term, _)| self.frequency(term));
+        sought
     }
 
     fn frequency(&self, term: &Term) -> u64 {
         self.frequencies.of.get(term).copied().unwrap_or_default()
     }
+}
+
+/// Any of some terms.
+fn any(terms: &[&(Term, f32)]) -> Box<dyn Query> {
+    let clauses = terms.iter().map(|(term, weight)| {
+        let query = TermQuery::new(term.clone(), IndexRecordOption::WithFreqs);
+        (Occur::Should, Box::new(BoostQuery::new(Box::new(query), *weight)) as Box<dyn Query>)
+    });
+    Box::new(BooleanQuery::new(clauses.collect()))
 }

@@ -17,7 +17,7 @@ const CHANGES_AT_ONCE: i64 = 256;
 /// The columns of [`PresentRow`].
 macro_rules! present_columns {
     () => {
-        "title, collection, metadata, created_at, \
+        "title, collection, metadata, created_at, file_name, language, \
          EXISTS (SELECT 1 FROM texts WHERE document_id = documents.id) AS serves, \
          EXISTS (SELECT 1 FROM next_texts WHERE document_id = documents.id) AS replaced"
     };
@@ -38,6 +38,8 @@ struct PresentRow {
     collection: Option<String>,
     metadata: Option<String>,
     created_at: Option<i64>,
+    file_name: Option<String>,
+    language: Option<String>,
     serves: bool,
     replaced: bool,
 }
@@ -48,10 +50,8 @@ impl PresentRow {
         connection: &mut SqliteConnection,
         id: DocumentId,
     ) -> Result<Option<PresentDocument>, StoreError> {
-        let Self { title: Some(title), collection: Some(collection), metadata, created_at, serves, replaced } = self
-        else {
-            return Ok(None);
-        };
+        let Self { metadata, created_at, file_name, language, serves, replaced, .. } = self;
+        let (Some(title), Some(collection)) = (self.title, self.collection) else { return Ok(None) };
         if !(serves || replaced) {
             return Ok(None);
         }
@@ -59,7 +59,7 @@ impl PresentRow {
         let passages = read_passages(connection, shelf, id, 0..u32::MAX).await?;
         let metadata = from_json(&metadata.unwrap_or_default())?;
         let facets = facets(&metadata, from_ms(created_at.unwrap_or_default())?);
-        Ok(Some(PresentDocument { title, collection, facets, passages }))
+        Ok(Some(PresentDocument { title, collection, facets, file_name, language, passages }))
     }
 }
 

@@ -1,0 +1,135 @@
+//! The terms of one text, looked for in many others: these are cut into words only where one of the terms may stand.
+
+use std::collections::HashMap;
+
+use super::normal::Normal;
+use super::{Cut, TokenKind, content_terms, cut, graded_terms, is_hiragana, is_japanese, numeral};
+
+/// Terms to look for, each known by its place among them.
+#[derive(Debug)]
+pub struct Sought {
+    places: HashMap<String, usize>,
+    /// Whether they carry meaning; if not, they are compared with what a text has instead of such terms.
+    carry_meaning: bool,
+    /// What a run of Japanese has to hold to hold one of the terms.
+    beginnings: Vec<Vec<char>>,
+    /// What a word of letters alone has to begin with to be one of the terms.
+    initials: Vec<char>,
+    /// Whether one of them is a number, which Japanese may write in kanji.
+    numbers: bool,
+}
+
+impl Sought {
+    /// The content terms of a text that are wanted; where none is, all of them. In alphabetical order.
+    pub fn of(text: &str, wanted: impl Fn(&str) -> bool) -> Self {
+        let (mut terms, carry_meaning) = graded_terms(text);
+        if terms.iter().any(|term| wanted(term)) {
+            terms.retain(|term| wanted(term));
+        }
+        terms.sort_unstable();
+        let (japanese, other): (Vec<Vec<char>>, Vec<Vec<char>>) = terms
+            .iter()
+            .map(|term| term.chars().collect())
+            .partition(|term: &Vec<char>| term.first().is_some_and(|&first| is_japanese(first)));
+        Self {
+            carry_meaning,
+            beginnings: japanese.iter().map(|term| beginning(term).to_vec()).collect(),
+            numbers: other.iter().any(|term| term.first().is_some_and(char::is_ascii_digit)),
+            initials: other.iter().filter_map(|term| term.first().copied()).collect(),
+            places: terms.into_iter().zip(0..).collect(),
+        }
+    }
+
+    /// How many terms are looked for.
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// For each of the terms, whether it is among the content terms of a text.
+    pub fn held(&self, text: &str) -> Vec<bool> {
+        let mut held = vec![false; self.count()];
+        let mut mark = |term: &str| {
+            if let Some(held) = self.places.get(term).and_then(|place| held.get_mut(*place)) {
+                *held = true;
+            }
+        };
+        if self.carry_meaning {
+            let taken = |run: &[char]| if self.may_stand_in(run) { Cut::Words } else { Cut::Nothing };
+            cut(&Normal::new(text).chars, taken, &mut |term, _, _, kind| {
+                if matches!(kind, TokenKind::Word | TokenKind::Compound) {
+                    mark(&term);
+                }
+            });
+        } else {
+            content_terms(text).iter().for_each(|term| mark(term));
+        }
+        held
+    }
+
+    fn may_stand_in(&self, run: &[char]) -> bool {
+        match run.first() {
+            Some(&first) if is_japanese(first) => {
+                let holds = |beginning: &Vec<char>| {
+                    beginning.is_empty() || run.windows(beginning.len()).any(|window| window == beginning)
+                };
+                self.beginnings.iter().any(holds) || (self.numbers && !numeral::counted(run).is_empty())
+            }
+            Some(first) => self.initials.contains(first) || !run.iter().all(char::is_ascii_alphabetic),
+            None => false,
+        }
+    }
+}
+
+/// The part of a dictionary form that all forms of the word have in common. Kanji and katakana do not inflect; of a
+/// word in hiragana alone, the last two characters may (くる, たべる).
+fn beginning(term: &[char]) -> &[char] {
+    let end = term.iter().rposition(|&c| !is_hiragana(c)).map_or(term.len().saturating_sub(2), |last| last + 1);
+    term.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_what_the_text_is_cut_into() {
+        let questions = [
+            "可変な参照を同時に二つ作れないのはなぜ",
+            "雨が降る前に申し込みを取り消して来る人をたずねる",
+            "E-mails from ISO-9001 authors about dying, lying and skies in 6年",
+            "サーバーのＨＴＭＬとくるまの色",
+            "それは何ですか",
+            "한국어 질문",
+            "🎉 is this",
+        ];
+        let texts = [
+            "参照は二つまで作られる。可変の参照",
+            "雨が降っていたので取り消され、申し込んだ人が来た。たずねた人もきた。",
+            "平成六年のこと",
+            "He died; the email of iso9001's author lies. The sky, 平成6年。",
+            "サーバとhtmlで、車とくるまの色を変える。",
+            "何ですか",
+            "한국어",
+            "this is 🎉",
+            "",
+        ];
+        for question in questions {
+            let sought = Sought::of(question, |_| true);
+            for text in texts {
+                let theirs: HashSet<String> = content_terms(text).into_iter().collect();
+                let mut terms = content_terms(question);
+                terms.sort_unstable();
+                let expected: Vec<bool> = terms.iter().map(|term| theirs.contains(term)).collect();
+                assert_eq!(sought.held(text), expected, "{terms:?} in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn unwanted_terms_are_left_out_unless_nothing_is_left() {
+        assert_eq!(Sought::of("the reason of the wing", |term| term != "reason").held("a wing, no reason"), [true]);
+        assert_eq!(Sought::of("the reason", |term| term != "reason").held("no reason"), [true]);
+    }
+}
