@@ -241,16 +241,15 @@ impl DocumentStore for SqliteStore {
                             return Err(StoreError::DocumentNotFailed);
                         }
                         sqlx::query(
-                        "UPDATE documents SET status = ?, error_code = NULL, error_message = NULL, change_seq = NULL, \
-             updated_at = ? WHERE id = ?",
-                    )
-                    .bind(DocumentStatus::Queued.as_str())
-                    .bind(now_ms())
-                    .bind(id.0)
-                    .execute(&mut *tx)
-                    .await?;
-                        let document = read_document(&mut *tx, id).await?;
-                        Ok(document)
+                            "UPDATE documents SET status = ?, error_code = NULL, error_message = NULL, \
+                             change_seq = NULL, updated_at = ? WHERE id = ?",
+                        )
+                        .bind(DocumentStatus::Queued.as_str())
+                        .bind(now_ms())
+                        .bind(id.0)
+                        .execute(&mut *tx)
+                        .await?;
+                        read_document(&mut *tx, id).await
                     })
                 },
                 |document, feed| feed.changed(document),
