@@ -120,11 +120,10 @@ fn whole(envelope: &Envelope, options: &stream::Options, record: &QuestionRecord
         return Err(problem.into());
     }
     let mut marks = sources::Marks::default();
-    let answer = marks.next(&record.answer) + &marks.finish();
-    let citations = marks.citations(&record.citations);
-    let annotations = sources::annotations(&options.page, &answer, &citations);
-    let content = answer + &sources::list(&options.page, &citations, &record.question);
-    let mut message = json!({"role": "assistant", "content": content, "refusal": null, "annotations": annotations});
+    let mut content = marks.next(&record.answer);
+    let end = marks.end(&options.page, &mut content, record);
+    content.push_str(&end.list);
+    let mut message = json!({"role": "assistant", "content": content, "refusal": null, "annotations": end.annotations});
     if options.reasoning {
         message["reasoning_content"] = record.analyses.iter().map(reasoning).collect::<String>().into();
     }

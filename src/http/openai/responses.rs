@@ -191,19 +191,16 @@ impl Response {
 
     /// What the whole answer says, sources included, and the part of it that was not shown yet.
     fn output(&mut self, record: &QuestionRecord) -> (Output, String) {
-        let rest = self.marks.finish();
-        self.text.push_str(&rest);
-        let citations = self.marks.citations(&record.citations);
-        let annotations = sources::annotations(&self.page, &self.text, &citations);
+        let end = self.marks.end(&self.page, &mut self.text, record);
         // Here the citation's fields stand in the annotation itself.
         let flat = |mut annotation: Value| {
             let mut flat = annotation["url_citation"].take();
             flat["type"] = "url_citation".into();
             flat
         };
-        let list = sources::list(&self.page, &citations, &record.question);
-        self.text.push_str(&list);
-        (Output { text: self.text.clone(), annotations: annotations.into_iter().map(flat).collect() }, rest + &list)
+        self.text.push_str(&end.list);
+        let annotations = end.annotations.into_iter().map(flat).collect();
+        (Output { text: self.text.clone(), annotations }, end.rest + &end.list)
     }
 
     fn whole(&self, status: &str, output: Option<&Output>, usage: Option<&Usage>) -> Value {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::model::Citation;
+use crate::model::{Citation, QuestionRecord};
 
 /// The marks of an answer as chat frontends need them, whatever the pieces it comes in. They are numbered
 /// in the order of their first use, since frontends count the sources that they are given; and neighbours are kept apart,
@@ -22,6 +22,18 @@ pub(super) struct Marks {
     code: usize,
     /// The length of the present run of backticks.
     ticks: usize,
+}
+
+/// What follows the text of an answer.
+pub(super) struct End {
+    /// What was held back of the text.
+    pub(super) rest: String,
+    /// What is cited, under the numbers that are shown.
+    pub(super) citations: Vec<Citation>,
+    /// See [`annotations`].
+    pub(super) annotations: Vec<Value>,
+    /// See [`list`].
+    pub(super) list: String,
 }
 
 impl Marks {
@@ -57,13 +69,23 @@ impl Marks {
         shown
     }
 
+    /// Ends an answer of which `shown` is shown already, and adds to it what was held back.
+    pub(super) fn end(&mut self, page: &str, shown: &mut String, record: &QuestionRecord) -> End {
+        let rest = self.finish();
+        shown.push_str(&rest);
+        let citations = self.citations(&record.citations);
+        let annotations = annotations(page, shown, &citations);
+        let list = list(page, &citations, &record.question);
+        End { rest, citations, annotations, list }
+    }
+
     /// What was held back at the end of the answer.
-    pub(super) fn finish(&mut self) -> String {
+    fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 
     /// The citations under the numbers that are shown, in their order.
-    pub(super) fn citations(&self, citations: &[Citation]) -> Vec<Citation> {
+    fn citations(&self, citations: &[Citation]) -> Vec<Citation> {
         let of = |(marker, shown): (&u32, u32)| {
             let citation = citations.iter().find(|citation| citation.marker == *marker)?;
             Some(Citation { marker: shown, ..citation.clone() })
@@ -112,7 +134,7 @@ pub(super) fn address(page: &str, citation: &Citation) -> String {
 }
 
 /// What follows the answer: the sources with links, and the definitions of its marks. Empty without citations.
-pub(super) fn list(page: &str, citations: &[Citation], question: &str) -> String {
+fn list(page: &str, citations: &[Citation], question: &str) -> String {
     if citations.is_empty() {
         return String::new();
     }
@@ -132,7 +154,7 @@ pub(super) fn list(page: &str, citations: &[Citation], question: &str) -> String
 }
 
 /// Every mark of the answer, without the list that follows it, as OpenAI's `url_citation`; indices count characters.
-pub(super) fn annotations(page: &str, answer: &str, citations: &[Citation]) -> Vec<Value> {
+fn annotations(page: &str, answer: &str, citations: &[Citation]) -> Vec<Value> {
     let mut found: Vec<(usize, Value)> = Vec::new();
     for citation in citations {
         let mark = format!("[{}]", citation.marker);

@@ -131,10 +131,8 @@ impl Chunks {
         if let Some(problem) = failure(record) {
             return vec![line(&error::body(&problem))];
         }
-        let rest = self.marks.finish();
-        self.content.push_str(&rest);
-        let citations = self.marks.citations(&record.citations);
-        let list = sources::list(&self.options.page, &citations, &record.question);
+        let sources::End { rest, citations, annotations, list } =
+            self.marks.end(&self.options.page, &mut self.content, record);
         let mut parts = self.status("done", true);
         if !rest.is_empty() {
             parts.push(self.envelope.chunk(&json!({"content": rest}), None));
@@ -143,7 +141,6 @@ impl Chunks {
             parts.extend(citations.iter().map(|citation| self.source(citation)));
         }
         if !list.is_empty() {
-            let annotations = sources::annotations(&self.options.page, &self.content, &citations);
             parts.push(self.envelope.chunk(&json!({"content": list, "annotations": annotations}), None));
         }
         parts.push(self.envelope.chunk(&json!({}), Some("stop")));
