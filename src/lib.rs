@@ -22,7 +22,8 @@
 //!   was read of documents lately.
 //! - [`store`], [`search`] and [`llm`]: the adapters, strangers to each other. SQL, tantivy and upstream HTTP stay inside.
 //! - [`feed`]: what happens to documents, told by the store.
-//! - [`config`], [`model`], [`tokens`] and [`error`]: settings, plain data, token estimates and stable codes.
+//! - [`config`], [`model`], [`tokens`], [`text`] and [`error`]: settings, plain data, token estimates, texts in a line and
+//!   stable codes.
 //!
 //! [`simulate`] is a stand-in upstream for tests, load and demonstrations.
 
@@ -42,4 +43,5 @@ pub mod search;
 pub mod server;
 pub mod simulate;
 pub mod store;
+pub mod text;
 pub mod tokens;

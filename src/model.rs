@@ -366,6 +366,13 @@ pub struct Analysis {
     pub content_hash: String,
 }
 
+impl Analysis {
+    /// Whether nobody knows what the document says: it failed, or ran out of time.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.status, AnalysisStatus::Failed | AnalysisStatus::TimedOut)
+    }
+}
+
 /// A mark in an answer, and the quote that it stands for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Citation {

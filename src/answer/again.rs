@@ -6,7 +6,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::work::{Work, blank, now_ms};
-use super::{coverage, is_missing, start};
+use super::{coverage, start};
 use crate::app::App;
 use crate::error::{Code, Problem, check_length};
 use crate::live::EventLog;
@@ -181,7 +181,7 @@ async fn finished(app: &App, id: QuestionId) -> Result<QuestionRecord, Problem> 
 
 /// Whether an analysis need not be made again: a model's word, or nothing that a model was to say.
 fn is_finished(analysis: &Analysis) -> bool {
-    analysis.error.is_none() && !is_missing(analysis)
+    analysis.error.is_none() && !analysis.is_missing()
 }
 
 /// Empties a record of what is to be made again, and starts the work.

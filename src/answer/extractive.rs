@@ -9,7 +9,6 @@ use super::analyse::Analysed;
 use super::choose::{Asked, Sentence, Weights, choose, unite};
 use super::form::points_back;
 use super::inert::Inert;
-use super::is_missing;
 use super::keep::Keeper;
 use super::marks::unmarked;
 use super::retrieve::Retrieved;
@@ -18,6 +17,7 @@ use super::synthesise::{Draft, Source, said_by};
 use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, PassageId, Usage, whole_ms};
 use crate::readings::Stretch;
 use crate::store::FinishedAnalysis;
+use crate::text::one_line;
 
 /// Share of the question's weight that one passage of a document must hold for the document to be called relevant.
 const RELEVANT_FROM: f64 = 0.45;
@@ -46,7 +46,7 @@ pub(super) fn stand_in(
     let analyses = analyses(question, retrieved);
     let mut all = Vec::with_capacity(analysed.len());
     for (((one, failed), analysis), rank) in retrieved.iter().zip(analysed).zip(analyses).zip(0..) {
-        if is_missing(&failed.analysis) {
+        if failed.analysis.is_missing() {
             let Analysis { error, attempts, usage, repairs, .. } = failed.analysis;
             let stand_in = keep(one, rank, Analysis { error, attempts, usage, repairs, ..analysis }, keeper);
             all.push(Analysed { replies: failed.replies, ..stand_in });
@@ -232,7 +232,7 @@ fn inner(piece: &str) -> (usize, usize) {
 
 /// A quote as it is shown in a sentence: in one line, without emphasis marks, of links the words alone.
 fn plain(quote: &str) -> String {
-    without_links(quote).replace(['*', '`'], "").split_whitespace().collect::<Vec<_>>().join(" ")
+    one_line(&without_links(quote).replace(['*', '`'], ""))
 }
 
 fn without_links(quote: &str) -> String {

@@ -196,7 +196,7 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     let analysed = still_there(app, work, &retrieved, analysed).await?;
     let sources = synthesise::sources(work.question(), &analysed);
     if sources.is_empty() {
-        work.record.status = if work.record.analyses.iter().any(is_missing) {
+        work.record.status = if work.record.analyses.iter().any(Analysis::is_missing) {
             QuestionStatus::Partial
         } else {
             QuestionStatus::NoEvidence
@@ -219,7 +219,7 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     record.answer = draft.text;
     record.status = if record.error.is_some()
         || record.mode_reason.is_some()
-        || record.analyses.iter().any(|analysis| is_missing(analysis) || analysis.error.is_some())
+        || record.analyses.iter().any(|analysis| analysis.is_missing() || analysis.error.is_some())
     {
         QuestionStatus::Partial
     } else {
@@ -237,7 +237,7 @@ async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved], keeper: &K
     } else {
         extractive::analyse_all(work.question(), retrieved, keeper)
     };
-    let failure = analysed.iter().find_map(|one| one.analysis.error.clone().filter(|_| is_missing(&one.analysis)));
+    let failure = analysed.iter().find_map(|one| one.analysis.error.clone().filter(|_| one.analysis.is_missing()));
     let useful = analysed.iter().any(|one| one.analysis.status == AnalysisStatus::Ok);
     if let (false, Some(failure)) = (useful, failure) {
         // Nothing relevant from the model, and documents that it did not get to read: read those without it.
@@ -318,11 +318,6 @@ fn offered(retrieved: &Retrieved) -> RetrievedDocument {
         passages: retrieved.ordinals(),
         best: retrieved.best.id.ordinal,
     }
-}
-
-/// Whether the model's word on a document is missing.
-fn is_missing(analysis: &Analysis) -> bool {
-    matches!(analysis.status, AnalysisStatus::Failed | AnalysisStatus::TimedOut)
 }
 
 fn coverage(record: &QuestionRecord) -> Coverage {

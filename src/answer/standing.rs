@@ -17,6 +17,7 @@ use crate::llm::{Call, CallFailed, LlmError, Message, Purpose, Spent, json};
 use crate::model::{AnalysisStatus, DocumentId, Passage, StandingAnalysis, Usage, whole_ms};
 use crate::search::analyzer::content_terms;
 use crate::store::{KnownDocument, StoreError};
+use crate::text::one_line;
 use crate::tokens::estimate_tokens;
 
 /// Documents of one request.
@@ -261,7 +262,7 @@ fn of_block(block: &str) -> Vec<String> {
     let ranges = sentences::sentences(block);
     let texts = ranges.into_iter().filter_map(|range| Some(chars.get(range)?.iter().collect::<String>()));
     texts
-        .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
+        .map(|text| one_line(&text))
         .filter(|text| (10..=300).contains(&text.chars().count()))
         .filter(|text| text.ends_with(['。', '.', '!', '?', '！', '？']))
         .collect()

@@ -1,6 +1,7 @@
 //! The statements of an answer that no mark supports.
 
 use super::sentences::{blocks, sentences};
+use crate::text::one_line;
 
 /// So many letters and digits make a statement; less is `Yes.` or a label.
 const MIN_LETTERS: usize = 6;
@@ -47,7 +48,7 @@ fn of_block(block: &str) -> Vec<String> {
         found.extend(open.take());
         let leads = rest.trim_end().ends_with([':', '：']);
         if !has_mark(rest) && states(rest) && !leads {
-            let line = rest.split_whitespace().collect::<Vec<_>>().join(" ");
+            let line = one_line(rest);
             open = Some(line.trim_start_matches(['-', '*', '+', '>', '・', ' ']).chars().take(MAX_CHARS).collect());
         }
     }

@@ -11,6 +11,7 @@ use super::{CliError, collection_flag, docs_flag, filter_flag, json_flag, server
 use crate::config::Config;
 use crate::model::filter::Filter;
 use crate::model::{Mode, QuestionRecord, QuestionStatus};
+use crate::text::one_line;
 
 pub(super) fn command() -> Command {
     Command::new("ask")
@@ -83,7 +84,7 @@ fn report(record: &QuestionRecord) {
     println!();
     for citation in &record.citations {
         let page = citation.page.map(|page| format!(", p. {page}")).unwrap_or_default();
-        let quote = citation.quote.split_whitespace().collect::<Vec<_>>().join(" ");
+        let quote = one_line(&citation.quote);
         println!("[{}] {}{page}: \"{quote}\"", citation.marker, citation.title);
     }
     let coverage = record.coverage;

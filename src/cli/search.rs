@@ -7,6 +7,7 @@ use super::{CliError, collection_flag, filter_flag, json_flag, server_flag, star
 use crate::answer::Found;
 use crate::config::Config;
 use crate::model::filter::Filter;
+use crate::text::one_line;
 
 pub(super) fn command() -> Command {
     Command::new("search")
@@ -54,7 +55,7 @@ pub(super) async fn run(matches: &ArgMatches, config: Config) -> Result<(), CliE
         if let Some(heading) = &hit.passage.heading {
             println!("   {heading}");
         }
-        let text = hit.passage.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = one_line(&hit.passage.text);
         let text: String = text.chars().take(200).collect();
         println!("   {text}\n");
     }

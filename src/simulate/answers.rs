@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::json;
 
 use super::protocol::ChatRequest;
+use crate::text::one_line;
 
 /// Quotes in an answer: of one document, and altogether.
 const QUOTES_PER_DOCUMENT: usize = 2;
@@ -31,7 +32,7 @@ pub fn text_for(request: &ChatRequest) -> String {
     if let Some(conversation) = between(asked, "<conversation>", "</conversation>") {
         return json!({"question": standalone(question, conversation)}).to_string();
     }
-    let said: String = asked.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(80).collect();
+    let said: String = one_line(asked).chars().take(80).collect();
     if request.json {
         return json!({"summary": said, "key_points": [], "relevance": 0.0, "evidence": []}).to_string();
     }

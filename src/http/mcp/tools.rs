@@ -21,7 +21,8 @@ use crate::http::events::{failure, without_record};
 use crate::http::questions::AskBody;
 use crate::http::search::bad_filter;
 use crate::model::filter::Filter;
-use crate::model::{AnalysisStatus, DocumentId, Event, Mode, QuestionRecord};
+use crate::model::{DocumentId, Event, Mode, QuestionRecord};
+use crate::text::one_line;
 
 /// Characters of a document that come at once where nothing is said, and the most that may be asked for.
 const LENGTH: usize = 8_000;
@@ -125,7 +126,7 @@ async fn search(app: &App, arguments: JsonObject) -> Result<CallToolResult, Prob
         let passage = &hit.passage;
         let page = passage.page.map(|page| format!(", page {page}")).unwrap_or_default();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{rank}. {}", line(&hit.title));
+        let _ = writeln!(text, "{rank}. {}", one_line(&hit.title));
         let _ = writeln!(text, "document {}, characters {}-{}{page}", hit.document_id, passage.start, passage.end);
         let _ = writeln!(text, "{}\n", passage.text.trim());
     }
@@ -153,7 +154,7 @@ async fn get(app: &App, arguments: JsonObject) -> Result<CallToolResult, Problem
     let part: String = text.chars().skip(start).take(length).collect();
     let end = start.saturating_add(length).min(characters);
     let next_start = (end < characters).then_some(end);
-    let mut shown = format!("{}\ncharacters {start}-{end} of {characters}\n\n{part}", line(&document.title));
+    let mut shown = format!("{}\ncharacters {start}-{end} of {characters}\n\n{part}", one_line(&document.title));
     if let Some(next) = next_start {
         let _ = write!(shown, "\n\n(goes on; ask again with start {next})");
     }
@@ -210,7 +211,7 @@ impl Progress<'_> {
             }
             Event::Analysis(analysis) => {
                 self.done += 1;
-                format!("{}: {}", line(&analysis.title), analysis.status)
+                format!("{}: {}", one_line(&analysis.title), analysis.status)
             }
             Event::Accepted(_) | Event::Delta(_) | Event::Done(_) | Event::Error(_) => return,
         };
@@ -241,14 +242,14 @@ fn answered(record: &QuestionRecord) -> Result<CallToolResult, Problem> {
             text,
             "[{}] {} (document {}, characters {start}-{end}{page}): \"{}\"",
             citation.marker,
-            line(&citation.title),
+            one_line(&citation.title),
             citation.document_id,
-            line(&citation.quote)
+            one_line(&citation.quote)
         );
     }
     for analysis in &record.analyses {
-        if matches!(analysis.status, AnalysisStatus::Failed | AnalysisStatus::TimedOut) {
-            let _ = write!(text, "\nNot read: {} ({})", line(&analysis.title), analysis.status);
+        if analysis.is_missing() {
+            let _ = write!(text, "\nNot read: {} ({})", one_line(&analysis.title), analysis.status);
         }
     }
     if record.mode == Mode::Extractive {
@@ -301,9 +302,4 @@ fn failed(problem: &Problem) -> CallToolResult {
         CallToolResult::error(vec![ContentBlock::text(format!("{} ({})", problem.message, problem.code.as_str()))]);
     result.structured_content = Some(error::body(problem));
     result
-}
-
-/// A text of one line.
-fn line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::model::{Citation, QuestionRecord};
+use crate::text::one_line;
 
 /// The marks of an answer as chat frontends need them, whatever the pieces it comes in. They are numbered
 /// in the order of their first use, since frontends count the sources that they are given; and neighbours are kept apart,
@@ -175,7 +176,7 @@ fn annotations(page: &str, answer: &str, citations: &[Citation]) -> Vec<Value> {
 
 /// A title as it stands, whatever Markdown would make of it.
 fn plain(title: &str) -> String {
-    let line = title.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = one_line(title);
     line.chars().fold(String::new(), |mut text, c| {
         if c.is_ascii_punctuation() && !matches!(c, '.' | ',' | '-' | '/' | ':' | '\'' | '?' | '%') {
             text.push('\\');

@@ -2,6 +2,7 @@
 //! repeated so that every passage of a long table keeps the names of its columns.
 
 use super::text;
+use crate::text::one_line;
 use crate::tokens::Hundredths;
 
 /// How much of a table stands under one header; less than a passage holds.
@@ -126,11 +127,6 @@ impl Composer {
     pub(super) fn finish(self) -> (String, Vec<(u32, usize)>) {
         (self.text, self.pages)
     }
-}
-
-/// Words with single spaces on one line.
-pub(super) fn one_line(words: &str) -> String {
-    words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Rows and columns that hold something; cells on one line.

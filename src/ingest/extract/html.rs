@@ -16,6 +16,7 @@ use markup5ever_rcdom::{Node, NodeData};
 pub(super) use self::charset::meta_charset;
 use super::{ExtractError, Found, Markup, text};
 use crate::error::Code;
+use crate::text::one_line;
 
 /// Elements that are never part of the text. Ruby readings go so that the words that they annotate stay whole.
 const DROPPED: &[&str] = &[
@@ -93,7 +94,7 @@ fn converter() -> HtmlToMarkdown {
 
 fn alternative_text(_: &dyn Handlers, element: Element) -> Option<HandlerResult> {
     let alternative = element.attrs.iter().find(|attribute| &*attribute.name.local == "alt")?;
-    Some(alternative.value.split_whitespace().collect::<Vec<_>>().join(" ").into())
+    Some(one_line(&alternative.value).into())
 }
 
 /// Code is taken from the tree as it stands: highlighting and line numbers are markup inside it.

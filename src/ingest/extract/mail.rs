@@ -5,6 +5,7 @@ use mail_parser::{Address, Encoding, HeaderName, Message, MessageParser, Message
 use super::compose::Composer;
 use super::{ExtractError, Found, Markup, archive, demote, html, text};
 use crate::error::Code;
+use crate::text::one_line;
 
 /// Reads a message.
 pub(super) fn extract(bytes: &[u8], nest: &mut archive::Nest) -> Result<Found, ExtractError> {
@@ -96,7 +97,7 @@ fn header(message: &Message, name: HeaderName<'static>, parsed: Option<&str>) ->
     let from = usize::try_from(header.offset_start).ok()?;
     let to = usize::try_from(header.offset_end).ok()?;
     let decoded = text::decode(message.raw_message().get(from..to)?, None).ok()?;
-    Some(super::compose::one_line(&decoded.text))
+    Some(one_line(&decoded.text))
 }
 
 fn raw<'a>(part: &MessagePart, bytes: &'a [u8]) -> &'a [u8] {

@@ -27,6 +27,7 @@ pub use self::ocr::Ocr;
 use self::sniff::Format;
 pub use self::worker::{Extractor, Limits, WORKER_ARGUMENT, worker_main};
 use crate::error::{Code, Problem};
+use crate::text::one_line;
 
 /// How the extracted text is marked up, which decides where it may be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -161,7 +162,7 @@ fn demote(found: &Found) -> String {
 /// One line without surplus space; nothing where there is nothing to read: a filing's number is no title, and the
 /// file's name says more. Long titles are cut at 300 characters.
 fn tidy_title(title: &str) -> Option<String> {
-    let line = title.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = one_line(title);
     if !line.chars().any(char::is_alphabetic) {
         return None;
     }

@@ -3,9 +3,10 @@
 use undoc::ErrorKind;
 use undoc::model::{Block, Cell, Document, ListType, Paragraph, RevisionType, Section, Table, TextRun};
 
-use super::compose::{Composer, one_line};
+use super::compose::Composer;
 use super::{ExtractError, Found, Markup, markdown};
 use crate::error::Code;
+use crate::text::one_line;
 
 /// What the sections of a file are.
 #[derive(Clone, Copy, PartialEq, Eq)]

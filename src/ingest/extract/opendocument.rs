@@ -3,9 +3,10 @@
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
-use super::compose::{Composer, one_line};
+use super::compose::Composer;
 use super::{ExtractError, Found, Markup, archive, markdown};
 use crate::error::Code;
+use crate::text::one_line;
 
 /// Elements that are not part of the text.
 const DROPPED: &[&str] = &[

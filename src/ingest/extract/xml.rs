@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
 
-use super::compose::one_line;
 use super::{ExtractError, Found, Markup, html, text};
 use crate::error::Code;
+use crate::text::one_line;
 
 /// The longest value that is shown with its element's name, in characters.
 const VALUE: usize = 80;

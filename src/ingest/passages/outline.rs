@@ -7,6 +7,7 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::ingest::extract::Markup;
+use crate::text::one_line;
 use crate::tokens::Hundredths;
 
 /// A sentence above this is taken apart at spaces and commas, and words above it between characters.
@@ -126,7 +127,7 @@ impl<'a> Outline<'a> {
                         && let Some(heading) = open.take()
                         && !heading.name.trim().is_empty()
                     {
-                        self.headings.push(Heading { name: one_line(&heading.name), ..heading });
+                        self.headings.push(Heading { name: short(&heading.name), ..heading });
                     }
                 }
                 Event::Text(words) | Event::Code(words) => {
@@ -196,8 +197,8 @@ fn is_block(tag: &Tag) -> bool {
     )
 }
 
-fn one_line(name: &str) -> String {
-    let line = name.split_whitespace().collect::<Vec<_>>().join(" ");
+fn short(name: &str) -> String {
+    let line = one_line(name);
     match line.char_indices().nth(NAME) {
         Some((at, _)) => format!("{}…", line.get(..at).unwrap_or_default()),
         None => line,

@@ -8,6 +8,7 @@ use htmd::element_handler::{HandlerResult, Handlers};
 use markup5ever_rcdom::{Node, NodeData};
 
 use super::{nodes, tag};
+use crate::text::one_line;
 
 /// Elements that do not fit into one line of a Markdown table.
 const BLOCKS: &[&str] = &["table", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "blockquote", "hr"];
@@ -33,7 +34,7 @@ pub(super) fn handle(handlers: &dyn Handlers, element: Element) -> Option<Handle
     }
     let mut header_done = false;
     for row in &table.rows {
-        let cells: Vec<String> = row.iter().map(|cell| one_line(&convert(cell))).collect();
+        let cells: Vec<String> = row.iter().map(|cell| cell_text(&convert(cell))).collect();
         if cells.iter().all(String::is_empty) {
             continue;
         }
@@ -86,6 +87,6 @@ fn holds_blocks(cell: &Rc<Node>) -> bool {
     })
 }
 
-fn one_line(cell: &str) -> String {
-    cell.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+fn cell_text(cell: &str) -> String {
+    one_line(cell).replace('|', "\\|")
 }
