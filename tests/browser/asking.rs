@@ -227,12 +227,8 @@ async fn an_answer_is_rated_copied_and_saved() {
         app.add("Returns", REFUND).await;
         Visitor { width, ..Visitor::default() }
             .visit(&app.url, async |page| {
-                page.run(
-                    "navigator.clipboard.writeText = async (text) => { window.copied = text; };
-                 URL.createObjectURL = (blob) => { blob.text().then((text) => { window.saved = text; }); return '#'; };
-                 HTMLAnchorElement.prototype.click = function () { window.savedAs = this.download; };",
-                )
-                .await;
+                page.run("navigator.clipboard.writeText = async (text) => { window.copied = text; };").await;
+                page.catch_saved().await;
                 page.ask("Within how many days can goods be returned?").await;
                 page.see_record("complete").await;
                 page.press("copy").await;

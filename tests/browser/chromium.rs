@@ -148,6 +148,15 @@ impl Chromium {
         self.client.execute(script, Vec::new()).await.unwrap();
     }
 
+    /// From now on, a file that the page saves is in `window.saved` and its name in `window.savedAs`.
+    pub(crate) async fn catch_saved(&self) {
+        self.run(
+            "URL.createObjectURL = (blob) => { blob.text().then((text) => { window.saved = text; }); return '#'; };
+             HTMLAnchorElement.prototype.click = function () { window.savedAs = this.download; };",
+        )
+        .await;
+    }
+
     /// Presses the first element named `id`.
     pub(crate) async fn press(&self, id: &str) {
         let element = self.see(&named(id)).await;

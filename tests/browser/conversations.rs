@@ -53,13 +53,7 @@ async fn a_conversation_is_exported_whole() {
         app.add("Returns", REFUND).await;
         Visitor { width, ..Visitor::default() }
             .visit(&app.url, async |page| {
-                page.run(
-                    "URL.createObjectURL = (blob) => {
-                   blob.text().then((text) => { window.saved = text; });
-                   return '#';
-                 };",
-                )
-                .await;
+                page.catch_saved().await;
                 page.ask("Within how many days can goods be returned?").await;
                 page.see_record("complete").await;
                 page.ask("Who pays for the parcel?").await;
