@@ -1,5 +1,7 @@
 //! The running server: everything opened, recovered, served and stopped in order.
 
+mod calls;
+
 use std::fs::{File, TryLockError};
 use std::io::{Seek as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -18,7 +20,6 @@ use crate::error::Problem;
 use crate::feed::Feed;
 use crate::live::LiveQuestions;
 use crate::llm::Llm;
-use crate::model::CallRecord;
 use crate::readings::Readings;
 use crate::search::generations::Generations;
 use crate::search::vectors::Vectors;
@@ -103,7 +104,7 @@ pub async fn start(config: Config, worker_program: PathBuf) -> Result<Running, S
         .await
         .map_err(|error| StartError::Folder { folder: config.data_dir.clone(), reason: error.to_string() })?
         .map_err(Problem::from)?;
-    let (ledger, calls) = mpsc::unbounded_channel();
+    let (ledger, entries) = mpsc::unbounded_channel();
     let llm = Llm::new(config.llm.clone(), ledger).map_err(|error| StartError::Upstream(error.to_string()))?;
     let app = Arc::new(App {
         store: Arc::new(store),
@@ -133,7 +134,7 @@ pub async fn start(config: Config, worker_program: PathBuf) -> Result<Running, S
         handle: server.handle(),
         serving: tokio::spawn(server),
         ingesting: tokio::spawn(ingest::run(Arc::clone(&app), stop.clone())),
-        counting: tokio::spawn(keep_calls(Arc::clone(&app), calls, stop.clone())),
+        counting: tokio::spawn(calls::keep(Arc::clone(&app), entries, stop.clone())),
         app,
         address,
         stop,
@@ -201,25 +202,4 @@ fn tell(lock: &mut File, address: SocketAddr) -> std::io::Result<()> {
     lock.rewind()?;
     lock.write_all(format!("http://{address}\n").as_bytes())?;
     lock.flush()
-}
-
-/// Keeps every upstream call for the usage figures, those that end while the server stops included.
-async fn keep_calls(app: Arc<App>, mut calls: mpsc::UnboundedReceiver<CallRecord>, stop: CancellationToken) {
-    const AT_ONCE: usize = 200;
-    let mut batch = Vec::new();
-    loop {
-        tokio::select! {
-            biased;
-            received = calls.recv_many(&mut batch, AT_ONCE) => if received == 0 { return },
-            // The channel stays open while the app lives; when stopping, what is in it is the rest.
-            () = stop.cancelled(), if !calls.is_closed() => {
-                calls.close();
-                continue;
-            }
-        }
-        if let Err(error) = app.store.keep_calls(&batch).await {
-            tracing::error!(%error, calls = batch.len(), "calls are missing from the usage figures");
-        }
-        batch.clear();
-    }
 }

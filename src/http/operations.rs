@@ -102,6 +102,7 @@ pub(super) async fn usage(app: Data<App>, params: Query<UsageParams>) -> Result<
     }
     // Whole days (UTC), today included.
     let since = OffsetDateTime::now_utc().replace_time(time::Time::MIDNIGHT) - Duration::days(i64::from(days) - 1);
+    app.llm.calls_kept().await;
     let usage = app.store.usage_since(since).await?;
     let mut total = UsageTotal::default();
     for day in &usage {

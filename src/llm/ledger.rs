@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::price::Prices;
@@ -11,10 +11,19 @@ use super::wire::Tokens;
 use super::{LlmError, Purpose, Spent};
 use crate::model::{CallRecord, ModelUsage, Usage, whole_ms};
 
+/// What goes to whoever keeps the ledger.
+#[derive(Debug)]
+pub enum LedgerEntry {
+    /// A call that has ended.
+    Call(CallRecord),
+    /// To be answered once all calls before it are kept.
+    Ask(oneshot::Sender<()>),
+}
+
 /// Counts one call while it goes on. Dropped before [`Meter::close`], it records the call as cancelled.
 #[derive(Debug)]
 pub(super) struct Meter<'a> {
-    ledger: &'a mpsc::UnboundedSender<CallRecord>,
+    ledger: &'a mpsc::UnboundedSender<LedgerEntry>,
     prices: &'a Prices,
     purpose: Purpose,
     started: Instant,
@@ -31,7 +40,7 @@ struct Running {
 impl<'a> Meter<'a> {
     /// Starts counting a call whose first choice is `model`.
     pub(super) fn open(
-        ledger: &'a mpsc::UnboundedSender<CallRecord>,
+        ledger: &'a mpsc::UnboundedSender<LedgerEntry>,
         prices: &'a Prices,
         purpose: Purpose,
         model: &str,
@@ -108,7 +117,7 @@ impl<'a> Meter<'a> {
             outcome,
         };
         // Nobody keeps the ledger: the call is as good as before.
-        let _ = self.ledger.send(record);
+        let _ = self.ledger.send(LedgerEntry::Call(record));
         Spent { attempts: usage.upstream_calls, latency, usage: usage.clone(), repairs: 0 }
     }
 

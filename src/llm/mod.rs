@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -43,10 +43,11 @@ use self::price::Prices;
 use self::stats::Counters;
 use crate::config::LlmConfig;
 use crate::error::{Code, Problem};
-use crate::model::{CallRecord, Usage};
+use crate::model::Usage;
 
 pub use self::embed::{Embed, Embedded};
 pub use self::hedge::HedgeGroup;
+pub use self::ledger::LedgerEntry;
 pub use self::stats::Stats;
 
 /// The upstream, shared by everything that calls it.
@@ -60,7 +61,7 @@ pub struct Llm {
     budget: Budget,
     counters: Arc<Counters>,
     prices: Prices,
-    ledger: mpsc::UnboundedSender<CallRecord>,
+    ledger: mpsc::UnboundedSender<LedgerEntry>,
     max_attempts: u32,
     backoff: Duration,
     total_timeout: Duration,
@@ -72,7 +73,7 @@ impl Llm {
     ///
     /// # Errors
     /// Where the client cannot be set up: no TLS, or a key that cannot stand in a header.
-    pub fn new(config: LlmConfig, ledger: mpsc::UnboundedSender<CallRecord>) -> Result<Self, LlmError> {
+    pub fn new(config: LlmConfig, ledger: mpsc::UnboundedSender<LedgerEntry>) -> Result<Self, LlmError> {
         let counters = Arc::<Counters>::default();
         Ok(Self {
             configured: config.is_configured(),
@@ -104,6 +105,15 @@ impl Llm {
     /// What was done since the start.
     pub fn stats(&self) -> Stats {
         self.counters.read()
+    }
+
+    /// Ends when the calls that have ended before it are kept; at once where nobody keeps them.
+    pub async fn calls_kept(&self) {
+        let (asker, kept) = oneshot::channel();
+        if self.ledger.send(LedgerEntry::Ask(asker)).is_ok() {
+            // Dropped unanswered where keeping them has ended.
+            let _ = kept.await;
+        }
     }
 
     /// Makes a call and waits for the whole reply.

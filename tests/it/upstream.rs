@@ -7,7 +7,8 @@ use std::time::Duration;
 use dokkai::config::LlmConfig;
 use dokkai::error::Code;
 use dokkai::llm::{
-    Call, CallFailed, Completion, Embed, HedgeGroup, JsonCompletion, Llm, LlmError, Message, Purpose, Role, json,
+    Call, CallFailed, Completion, Embed, HedgeGroup, JsonCompletion, LedgerEntry, Llm, LlmError, Message, Purpose,
+    Role, json,
 };
 use dokkai::model::CallRecord;
 use dokkai::simulate::embeddings::EmbeddingRequest;
@@ -22,7 +23,7 @@ use crate::support::fake_llm::{Answer, FakeLlm};
 
 struct Client {
     llm: Arc<Llm>,
-    ledger: mpsc::UnboundedReceiver<CallRecord>,
+    ledger: mpsc::UnboundedReceiver<LedgerEntry>,
 }
 
 fn config(url: &str) -> LlmConfig {
@@ -71,6 +72,14 @@ fn call(prompt: &str) -> Call {
 }
 
 impl Client {
+    /// The next call of the ledger.
+    async fn ended_call(&mut self) -> CallRecord {
+        match self.ledger.recv().await.unwrap() {
+            LedgerEntry::Call(record) => record,
+            LedgerEntry::Ask(_) => panic!("nobody asked"),
+        }
+    }
+
     async fn ask(&self, prompt: &str) -> Result<Completion, CallFailed> {
         self.llm.complete(call(prompt)).await
     }
@@ -114,7 +123,7 @@ async fn a_call_sends_what_the_api_defines_and_reports_what_it_took() {
     assert_eq!(body["messages"][0]["content"], "料金は");
     assert_eq!((&body["max_tokens"], &body["stream"]), (&100.into(), &false.into()));
     assert_eq!(body["response_format"]["type"], "json_object");
-    let record = client.ledger.recv().await.unwrap();
+    let record = client.ended_call().await;
     assert_eq!((record.outcome, record.attempts, record.purpose), ("ok", 1, "analysis"));
     let usd = (record.prompt_tokens as f64 * 0.28 + record.completion_tokens as f64 * 0.42) / 1e6;
     assert!(usd > 0.0 && (record.cost_usd - usd).abs() < 1e-12 && (record.cost_jpy - usd).abs() < 1e-12, "{record:?}");
@@ -193,7 +202,7 @@ async fn a_call_that_never_succeeds_ends_with_its_last_reason() {
         let mut client = client(config(&fake.url()));
         let failed = client.ask("q").await.unwrap_err();
         assert_eq!((failed.error.code(), fake.requests().len()), (code, tries));
-        let record = client.ledger.recv().await.unwrap();
+        let record = client.ended_call().await;
         assert_eq!((record.outcome, record.attempts as usize), (code.as_str(), tries));
     };
     check(Answer::status(500, &[], ""), Code::UpstreamUnavailable, 4).await;
@@ -426,7 +435,7 @@ async fn a_caller_that_leaves_frees_its_place_and_is_recorded() {
     let given_up = tokio::time::timeout(Duration::from_millis(50), client.ask("slow")).await;
     assert!(given_up.is_err());
     assert!(client.ask("quick").await.is_ok());
-    let record = client.ledger.recv().await.unwrap();
+    let record = client.ended_call().await;
     assert_eq!((record.outcome, record.attempts, record.estimated), ("cancelled", 1, true));
     assert!(record.prompt_tokens > 0 && record.cost_usd > 0.0, "the upstream bills what it was sent");
 }
@@ -529,7 +538,7 @@ async fn vectors_come_in_the_order_of_their_texts_and_are_counted() {
     let mut client = client_of(&fake);
     let embedded = client.llm.embed(embed(&["水道料金", "battery"])).await.unwrap();
     assert_eq!(embedded.vectors, ["水道料金", "battery"].map(dokkai::simulate::embeddings::vector));
-    let record = client.ledger.recv().await.unwrap();
+    let record = client.ended_call().await;
     assert_eq!((record.purpose, record.outcome, record.estimated), ("query", "ok", false));
     assert!(record.prompt_tokens > 0 && record.cost_usd > 0.0, "{record:?}");
     assert_eq!(fake.requests()[0].path, "/v1/embeddings");
@@ -548,7 +557,7 @@ async fn vectors_come_although_the_upstream_fails_in_every_known_way() {
         let mut client = client_of(&fake);
         let embedded = client.llm.embed(embed(&["x"])).await;
         assert!(embedded.is_ok(), "{}: {embedded:?}", fault.as_str());
-        assert_eq!(client.ledger.recv().await.unwrap().outcome, "ok");
+        assert_eq!(client.ended_call().await.outcome, "ok");
     }
 }
 
