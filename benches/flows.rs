@@ -19,6 +19,10 @@ use dokkai::simulate::protocol::{self, ChatRequest};
 use dokkai::simulate::{self, Options, Simulator};
 use serde_json::{Value, json};
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const DOCUMENTS: usize = 1_000;
 const SEARCHES: usize = 300;
 const ANALYSIS: Duration = Duration::from_millis(300);
@@ -243,7 +247,8 @@ async fn load(texts: &[String], questions_asked: &[String]) {
     let asked: Arc<[String]> = questions_asked.into();
     let bare = Arc::new(Bare::new(&url, &texts[..5]));
     let number = Arc::new(AtomicUsize::new(0));
-    for clients in [1, 50, 200] {
+    // The first round only fills what is kept in memory, on both sides.
+    for clients in [2, 1, 50, 200] {
         let questions = clients * 40 + 40;
         let server = Arc::clone(&server);
         let asked = Arc::clone(&asked);
@@ -265,6 +270,9 @@ async fn load(texts: &[String], questions_asked: &[String]) {
             async move { bare.question().await }
         })
         .await;
+        if clients == 2 {
+            continue;
+        }
         row(
             &format!("load: questions a second, {clients} clients, 5 documents"),
             &format!("{:.0}", dokkai.a_second),
