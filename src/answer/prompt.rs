@@ -120,6 +120,9 @@ fn inert(text: &str) -> String {
         "im_",
         "|",
     ];
+    if !text.contains(|char| is_bracket(char) || is_invisible(char)) {
+        return text.to_owned();
+    }
     let seen = |char: &char| !is_invisible(*char);
     let mut out = String::with_capacity(text.len());
     let visible: String = text.chars().filter(seen).collect();
@@ -158,6 +161,10 @@ fn narrow(char: char) -> char {
 }
 
 fn is_invisible(char: char) -> bool {
+    // Most text by far is ordinary: it is told first.
+    if matches!(char, ' '..='~' | '\u{3000}'..='\u{9fff}') {
+        return false;
+    }
     matches!(
         char,
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
