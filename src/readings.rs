@@ -3,7 +3,7 @@
 //! A reading is named by the text that it is of, so one of an older text is never found again; whether a document still
 //! exists is the store's word alone.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::model::{DocumentId, Passage};
 
@@ -29,11 +29,20 @@ pub struct ReadingKey {
     pub found: Vec<u32>,
 }
 
+/// What is read of a document.
+#[derive(Debug, Default)]
+pub struct ReadText {
+    /// In reading order.
+    pub stretches: Vec<Stretch>,
+    /// What is read in one call each: made when it is first wanted, since every later question wants the same.
+    pub parts: OnceLock<Vec<String>>,
+}
+
 /// What is kept.
 #[derive(Clone, Debug)]
 pub enum Reading {
-    /// What to read, in reading order.
-    Stretches(Arc<[Stretch]>),
+    /// What to read.
+    Text(Arc<ReadText>),
     /// The document is too long to be read whole: what is read of it depends on what was found.
     TooLong,
 }
@@ -47,10 +56,9 @@ const CAPACITY_BYTES: u64 = 64 << 20;
 impl Default for Readings {
     fn default() -> Self {
         let weigh = |_: &ReadingKey, reading: &Reading| match reading {
-            // A stretch holds its text, and its passages the same text once more.
-            Reading::Stretches(stretches) => {
-                let bytes: usize =
-                    stretches.iter().map(|stretch| 2 * stretch.text.len() + 200 * stretch.passages.len()).sum();
+            // A stretch holds its text, its passages the same text once more, and the parts hold it too.
+            Reading::Text(text) => {
+                let bytes: usize = text.stretches.iter().map(|one| 3 * one.text.len() + 200 * one.passages.len()).sum();
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             }
             Reading::TooLong => 200,
@@ -68,6 +76,13 @@ impl Readings {
     /// Keeps what was read.
     pub fn keep(&self, key: ReadingKey, reading: Reading) {
         self.0.insert(key, reading);
+    }
+}
+
+impl ReadText {
+    /// What is read of a document for the first time.
+    pub fn of(stretches: Vec<Stretch>) -> Self {
+        Self { stretches, parts: OnceLock::new() }
     }
 }
 

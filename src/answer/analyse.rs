@@ -1,5 +1,6 @@
 //! Each retrieved document → what it says about the question, all documents at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::{Work, cite, prompt};
 use crate::app::App;
 use crate::error::{Code, Problem};
 use crate::llm::{Call, HedgeGroup, LlmError, Purpose, Spent};
-use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, Usage, whole_ms};
+use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Mode, Passage, Usage, whole_ms};
 use crate::store::FinishedAnalysis;
 
 /// Quotes that are kept of one analysis.
@@ -64,13 +65,19 @@ enum Known {
 }
 
 /// Analyses all documents concurrently, and lets each be kept as it finishes. In the order of `retrieved`.
-pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
-    let parts: Vec<Vec<String>> = retrieved.iter().map(Retrieved::parts).collect();
+pub(super) async fn with_model(
+    app: &App,
+    work: &Work,
+    retrieved: &[Retrieved],
+    cached: Cached,
+    keeper: &Keeper,
+) -> Vec<Analysed> {
+    let parts: Vec<&[String]> = retrieved.iter().map(Retrieved::parts).collect();
     let deadline = work.analysis_deadline();
-    let group = HedgeGroup::new(parts.iter().map(Vec::len).sum());
+    let group = HedgeGroup::new(parts.iter().map(|parts| parts.len()).sum());
     let group = &group;
     let keys: Vec<String> = retrieved.iter().map(|one| cache_key(work, one)).collect();
-    let known = known(app, work, retrieved, &keys).await;
+    let known = known(work, retrieved, &keys, cached);
     let affordable = affordable(app, work, retrieved, &parts, &known);
     let mut running: FuturesUnordered<_> = retrieved
         .iter()
@@ -97,7 +104,7 @@ pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved], 
                 }
                 Known::Nothing => {
                     // The calls keep to their deadline themselves; this bounds everything around them.
-                    let made = tokio::time::timeout_at(deadline, one_document(app, work, one, &parts, deadline, group));
+                    let made = tokio::time::timeout_at(deadline, one_document(app, work, one, parts, deadline, group));
                     let late = || {
                         let problem =
                             Problem::new(Code::DeadlineExceeded, "not analysed before the question's deadline");
@@ -122,11 +129,20 @@ pub(super) async fn with_model(app: &App, work: &Work, retrieved: &[Retrieved], 
     finished.into_iter().flatten().collect()
 }
 
-/// What earlier runs and other questions left, by document. A cache that cannot be read costs calls, not the analyses.
-async fn known(app: &App, work: &Work, retrieved: &[Retrieved], keys: &[String]) -> Vec<Known> {
-    let mut cached = app.store.cached_analyses(keys).await.unwrap_or_default();
-    cached.resize(retrieved.len(), None);
-    let pairs = retrieved.iter().zip(cached);
+/// Analyses that other questions left, by key.
+pub(super) type Cached = HashMap<String, KeptAnalysis>;
+
+/// What others left who asked the same. A cache that cannot be read costs calls, not the analyses.
+pub(super) async fn cached(app: &App, work: &Work) -> Cached {
+    if work.record.mode != Mode::Model {
+        return Cached::new();
+    }
+    app.store.cached_analyses(&question_key(work)).await.unwrap_or_default()
+}
+
+/// What earlier runs and other questions left, by document.
+fn known(work: &Work, retrieved: &[Retrieved], keys: &[String], mut cached: Cached) -> Vec<Known> {
+    let pairs = retrieved.iter().zip(keys.iter().map(|key| cached.remove(key)));
     pairs
         .map(|(one, cached)| {
             let kept = work.kept(one.document.id, &one.document.content_hash).map(Known::Kept);
@@ -140,7 +156,7 @@ async fn known(app: &App, work: &Work, retrieved: &[Retrieved], keys: &[String])
 }
 
 /// How many of the documents, best first, can be analysed with enough left over for the synthesis.
-fn affordable(app: &App, work: &Work, retrieved: &[Retrieved], parts: &[Vec<String>], known: &[Known]) -> usize {
+fn affordable(app: &App, work: &Work, retrieved: &[Retrieved], parts: &[&[String]], known: &[Known]) -> usize {
     if work.record.settings.max_cost_usd.is_none() {
         return parts.len();
     }
@@ -181,13 +197,21 @@ fn reused(cached: KeptAnalysis, begun: Instant) -> KeptAnalysis {
     KeptAnalysis { analysis, replies }
 }
 
-/// Names an analysis by all that it depends on.
+/// Names an analysis by all that it depends on; begins with its question's name.
 fn cache_key(work: &Work, one: &Retrieved) -> String {
-    let mut hash = Sha256::new();
-    let models = work.record.settings.analysis_models.join(",");
-    let version = prompt::version(prompt::ANALYSIS);
     let read = one.passages().map(|passage| passage.id.to_string()).collect::<Vec<_>>().join(",");
-    for part in [&one.document.content_hash, work.question(), &models, &version, &read, &one.document.title] {
+    question_key(work) + &name([&one.document.content_hash, &read, &one.document.title])
+}
+
+/// Names what all analyses for a question depend on, whatever the document.
+fn question_key(work: &Work) -> String {
+    let models = work.record.settings.analysis_models.join(",");
+    name([work.question(), &models, &prompt::version(prompt::ANALYSIS)])
+}
+
+fn name(parts: [&str; 3]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
         hash.update(part);
         hash.update([0]);
     }

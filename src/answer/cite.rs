@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
 
-use super::retrieve::Retrieved;
+use super::retrieve::{self, Retrieved};
 use super::synthesise::Source;
 use crate::app::App;
 use crate::model::{Citation, Evidence};
@@ -50,7 +50,7 @@ impl<'a> Searchable<'a> {
     /// Prepares what was read of a document.
     pub(super) fn of(retrieved: &'a Retrieved) -> Self {
         let prepare = |stretch| Prepared { stretch, normal: OnceCell::new(), joined: OnceCell::new() };
-        Self { stretches: retrieved.stretches.iter().map(prepare).collect() }
+        Self { stretches: retrieved.text.stretches.iter().map(prepare).collect() }
     }
 
     /// Finds a quote. What is returned is the document's own text, not the quote as it was offered.
@@ -295,21 +295,34 @@ fn ends_sentence(char: char) -> bool {
     matches!(char, '。' | '．' | '.' | '！' | '？' | '!' | '?')
 }
 
-/// The citations of an answer, in the order of their marks. Each is compared with the stored text once more, which
-/// may have changed or gone while the answer was made.
-pub(super) async fn citations(app: &App, marks: &BTreeSet<u32>, sources: &[Source]) -> Vec<Citation> {
+/// The citations of an answer, in the order of their marks. Each is verified once more, since the stored text may have
+/// changed or gone while the answer was made: where it is the one that was read, the quotes were found in it; any other
+/// is looked into.
+pub(super) async fn citations(
+    app: &App,
+    marks: &BTreeSet<u32>,
+    sources: &[Source],
+    retrieved: &[Retrieved],
+) -> Vec<Citation> {
     let cited: Vec<&Source> = sources.iter().filter(|source| marks.contains(&source.marker)).collect();
-    let ranges: Vec<_> =
-        cited.iter().map(|source| (source.document_id, source.evidence.start..source.evidence.end)).collect();
     // A text that cannot be read verifies nothing.
+    let unchanged = retrieve::unchanged(app, retrieved).await.unwrap_or_default();
+    let changed = cited.iter().filter(|source| !unchanged.contains(&source.document_id));
+    let ranges: Vec<_> =
+        changed.map(|source| (source.document_id, source.evidence.start..source.evidence.end)).collect();
     let stored = app.store.text_ranges(&ranges).await.unwrap_or_default();
-    let citation = |(place, source): (usize, &Source)| {
+    let stands = |source: &Source| {
+        let range = (source.document_id, source.evidence.start..source.evidence.end);
+        let place = ranges.iter().position(|one| *one == range);
+        place.is_none_or(|place| stored.get(place) == Some(&source.evidence.quote))
+    };
+    let citation = |source: &Source| {
         let Evidence { passage_id, quote, start, end, page } = source.evidence.clone();
         Citation {
             marker: source.marker,
             document_id: source.document_id,
             title: source.title.clone(),
-            verified: stored.get(place) == Some(&quote),
+            verified: stands(source),
             passage_id,
             quote,
             start,
@@ -317,13 +330,16 @@ pub(super) async fn citations(app: &App, marks: &BTreeSet<u32>, sources: &[Sourc
             page,
         }
     };
-    cited.into_iter().enumerate().map(citation).collect()
+    cited.into_iter().map(citation).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::model::{DocumentId, Passage, PassageId};
+    use crate::readings::ReadText;
     use crate::store::KnownDocument;
 
     fn retrieved(texts: &[&str]) -> Retrieved {
@@ -352,7 +368,7 @@ mod tests {
         };
         let stretches: Vec<Stretch> = stretches;
         let best = stretches[0].passages[0].clone();
-        Retrieved { document, score: 1.0, stretches: stretches.into(), best }
+        Retrieved { document, score: 1.0, text: Arc::new(ReadText::of(stretches)), best }
     }
 
     fn check_quote(text: &str, quote: &str, expected: Option<&str>) {

@@ -110,7 +110,10 @@ fn analyses(question: &str, retrieved: &[Retrieved]) -> Vec<Analysis> {
         .iter()
         .map(|one| {
             let begun = Instant::now();
-            (one.stretches.iter().flat_map(|stretch| sentences(stretch, &asked)).collect(), whole_ms(begun.elapsed()))
+            (
+                one.text.stretches.iter().flat_map(|stretch| sentences(stretch, &asked)).collect(),
+                whole_ms(begun.elapsed()),
+            )
         })
         .collect();
     let weights = asked.weights(by_document.iter().flat_map(|(sentences, _)| sentences));
@@ -173,7 +176,7 @@ fn relevance(one: &Retrieved, sentences: &[Sentence], asked: &Asked, weights: &W
 fn with_lead(one: &Retrieved, sentence: &Sentence) -> Evidence {
     let evidence = sentence.evidence.clone();
     let within = |stretch: &&Stretch| (stretch.start()..stretch.end()).contains(&evidence.start);
-    let stretch = sentence.lead.and_then(|start| Some((start, one.stretches.iter().find(within)?)));
+    let stretch = sentence.lead.and_then(|start| Some((start, one.text.stretches.iter().find(within)?)));
     let Some((start, stretch)) = stretch else { return evidence };
     let Some(passage) = stretch.passage_at(start) else { return evidence };
     Evidence {

@@ -38,7 +38,7 @@ pub use find::{Find, Found, FoundPassage, Hit, SearchMode, find};
 pub use standing::{MAX_DOCUMENTS, Standing, Summarise, summarise};
 pub use work::Ask;
 
-use self::analyse::Analysed;
+use self::analyse::{Analysed, Cached};
 use self::keep::Keeper;
 use self::retrieve::Retrieved;
 use self::synthesise::{Draft, Source};
@@ -47,10 +47,9 @@ use crate::app::App;
 use crate::error::{Code, Problem};
 use crate::live::{Begun, EventLog, NotBegun};
 use crate::model::{
-    Analysis, AnalysisReplies, AnalysisStatus, Coverage, DocumentId, Event, Mode, QuestionId, QuestionRecord,
-    QuestionStatus, RetrievedDocument, whole_ms,
+    Analysis, AnalysisReplies, AnalysisStatus, Coverage, Event, Mode, QuestionId, QuestionRecord, QuestionStatus,
+    RetrievedDocument, whole_ms,
 };
-use crate::store::KnownDocument;
 
 /// Questions that may run at once; more are refused rather than queued until nobody waits for them any more.
 const MAX_RUNNING: usize = 1_000;
@@ -175,15 +174,18 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     }
     conversation::understand(app, work).await?;
     let begun = Instant::now();
-    let retrieved = match work.documents.take() {
-        Some(documents) => retrieve::again(app, &documents).await?,
-        None => {
+    let documents = work.documents.take();
+    let retrieving = async {
+        let Some(documents) = documents else {
             let settings = &work.record.settings;
             let collection = work.record.collection.as_deref();
             let among = retrieve::Among { collection, filter: settings.filter.as_ref() };
-            retrieve::retrieve(app, work.question(), among, settings.top_k).await?
-        }
+            return retrieve::retrieve(app, work.question(), among, settings.top_k).await;
+        };
+        retrieve::again(app, &documents).await
     };
+    let (retrieved, cached) = tokio::join!(retrieving, analyse::cached(app, work));
+    let retrieved = retrieved?;
     work.record.timings_ms.retrieval = whole_ms(begun.elapsed());
     work.record.retrieved = retrieved.iter().map(offered).collect();
     if !work.is_stored().await {
@@ -192,7 +194,7 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     work.log.push(Event::Retrieval(work.record.retrieved.clone()));
 
     let keeper = Keeper::start(app, work.record.id, &work.log);
-    let analysed = analyse(app, work, &retrieved, &keeper).await;
+    let analysed = analyse(app, work, &retrieved, cached, &keeper).await;
     let analysed = still_there(app, work, &retrieved, analysed).await?;
     let sources = synthesise::sources(work.question(), &analysed);
     if sources.is_empty() {
@@ -210,7 +212,7 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
 
     let begun = Instant::now();
     let draft = synthesise(app, work, &sources, keeper).await?;
-    let citations = cite::citations(app, &draft.marks, &sources).await;
+    let citations = cite::citations(app, &draft.marks, &sources, &retrieved).await;
     let record = &mut work.record;
     record.timings_ms.synthesis = whole_ms(begun.elapsed());
     record.citations = citations;
@@ -230,10 +232,16 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
 
 /// Analyses the documents with the model, or from their own sentences where there is none or it fails for all that
 /// could matter.
-async fn analyse(app: &App, work: &mut Work, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
+async fn analyse(
+    app: &App,
+    work: &mut Work,
+    retrieved: &[Retrieved],
+    cached: Cached,
+    keeper: &Keeper,
+) -> Vec<Analysed> {
     let begun = Instant::now();
     let mut analysed = if work.record.mode == Mode::Model {
-        analyse::with_model(app, work, retrieved, keeper).await
+        analyse::with_model(app, work, retrieved, cached, keeper).await
     } else {
         extractive::analyse_all(work.question(), retrieved, keeper)
     };
@@ -271,20 +279,14 @@ async fn still_there(
     retrieved: &[Retrieved],
     mut analysed: Vec<Analysed>,
 ) -> Result<Vec<Analysed>, Problem> {
-    let ids: Vec<DocumentId> = retrieved.iter().map(|one| one.document.id).collect();
-    let known = app.store.known_documents(&ids).await?;
-    let is_there = |id: DocumentId| {
-        let hash = |one: &&KnownDocument| (one.id == id).then(|| one.content_hash.clone());
-        let read = retrieved.iter().map(|one| &one.document).find_map(|one| hash(&one));
-        known.iter().find_map(|one| hash(&one)) == read
-    };
-    for analysis in work.record.analyses.iter_mut().filter(|analysis| !is_there(analysis.document_id)) {
+    let unchanged = retrieve::unchanged(app, retrieved).await?;
+    for analysis in work.record.analyses.iter_mut().filter(|analysis| !unchanged.contains(&analysis.document_id)) {
         let problem = Problem::new(Code::DocumentNotFound, "deleted or replaced while the question was answered");
         analysis.status = AnalysisStatus::Failed;
         analysis.error = Some(problem);
         analysis.evidence.clear();
     }
-    analysed.retain(|one| is_there(one.analysis.document_id));
+    analysed.retain(|one| unchanged.contains(&one.analysis.document_id));
     Ok(analysed)
 }
 

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::error::Problem;
 use crate::model::filter::Filter;
 use crate::model::{DocumentId, Passage, PassageId, RetrievedDocument};
-use crate::readings::{Reading, ReadingKey, Stretch};
+use crate::readings::{ReadText, Reading, ReadingKey, Stretch};
 use crate::search::{DocumentHit, SearchQuery};
 use crate::store::KnownDocument;
 use crate::tokens::estimate_tokens;
@@ -40,8 +40,8 @@ const GAP: &str = "[…]\n";
 pub(super) struct Retrieved {
     pub(super) document: KnownDocument,
     pub(super) score: f32,
-    /// What to read, in reading order; never empty.
-    pub(super) stretches: Arc<[Stretch]>,
+    /// What to read; never empty.
+    pub(super) text: Arc<ReadText>,
     /// The best passage of all, as the index sees it.
     pub(super) best: Passage,
 }
@@ -64,11 +64,12 @@ pub(super) async fn retrieve(
         .collect();
     read(app, &offered, &mut readings).await?;
     let retrieved = offered.into_iter().zip(readings).filter_map(|((hit, document), reading)| {
-        let Some(Reading::Stretches(stretches)) = reading else { return None };
+        let Some(Reading::Text(text)) = reading else { return None };
         let first = hit.passages.first().map(|passage| passage.passage_id);
         // Not there where the document changed under the index.
-        let best = stretches.iter().flat_map(|stretch| &stretch.passages).find(|passage| Some(passage.id) == first);
-        best.cloned().map(|best| Retrieved { document, score: hit.score, stretches, best })
+        let best =
+            text.stretches.iter().flat_map(|stretch| &stretch.passages).find(|passage| Some(passage.id) == first);
+        best.cloned().map(|best| Retrieved { document, score: hit.score, text, best })
     });
     Ok(retrieved.collect())
 }
@@ -117,7 +118,7 @@ async fn read(
     fill(app, &mut wanted).await?;
     // A document without passages has just changed.
     for (place, key, stretches) in fresh.into_iter().filter(|(_, _, stretches)| !stretches.is_empty()) {
-        let reading = Reading::Stretches(stretches.into());
+        let reading = Reading::Text(Arc::new(ReadText::of(stretches)));
         app.readings.keep(key, reading.clone());
         readings[place] = Some(reading);
     }
@@ -159,16 +160,24 @@ pub(super) async fn known_hits(
         limit: limit + SPARE_HITS,
         passages_per_document,
     };
-    let Ranking { hits, mode, reason } = rank(app, query, mode).await?;
-    let ids: Vec<DocumentId> = hits.iter().map(|hit| hit.document_id).collect();
-    let known = app.store.known_documents(&ids).await?;
+    let Ranking { hits: ranked, mode, reason } = rank(app, query, mode).await?;
     // The store's word is newer than the index's.
     let wanted = |document: &&KnownDocument| {
         among.collection.is_none_or(|collection| collection == document.collection)
             && among.filter.is_none_or(|filter| filter.admits(&document.facets))
     };
-    let known_of = |hit: &DocumentHit| known.iter().find(|one| one.id == hit.document_id).filter(wanted).cloned();
-    let hits = hits.into_iter().filter_map(|hit| known_of(&hit).map(|document| (hit, document))).take(limit).collect();
+    let (mut hits, mut ranked) = (Vec::with_capacity(limit), ranked.into_iter());
+    while hits.len() < limit {
+        // The spare ones only where some of the first are gone.
+        let next: Vec<DocumentHit> = ranked.by_ref().take(limit - hits.len()).collect();
+        if next.is_empty() {
+            break;
+        }
+        let ids: Vec<DocumentId> = next.iter().map(|hit| hit.document_id).collect();
+        let known = app.store.known_documents(&ids).await?;
+        let known_of = |hit: &DocumentHit| known.iter().find(|one| one.id == hit.document_id).filter(wanted).cloned();
+        hits.extend(next.into_iter().filter_map(|hit| known_of(&hit).map(|document| (hit, document))));
+    }
     Ok(Known { hits, mode, reason })
 }
 
@@ -199,10 +208,21 @@ pub(super) async fn again(app: &App, documents: &[RetrievedDocument]) -> Result<
     let made = retrieved.into_iter().map(|(document, score, best, stretches)| Retrieved {
         document,
         score,
-        stretches: stretches.into(),
+        text: Arc::new(ReadText::of(stretches)),
         best,
     });
     Ok(made.collect())
+}
+
+/// Those of the documents whose text still is the one that was read.
+pub(super) async fn unchanged(app: &App, retrieved: &[Retrieved]) -> Result<Vec<DocumentId>, Problem> {
+    let ids: Vec<DocumentId> = retrieved.iter().map(|one| one.document.id).collect();
+    let known = app.store.known_documents(&ids).await?;
+    let is_same = |now: &&KnownDocument| {
+        let read = retrieved.iter().map(|one| &one.document).find(|read| read.id == now.id);
+        read.is_some_and(|read| (&read.content_hash, read.text_version) == (&now.content_hash, now.text_version))
+    };
+    Ok(known.iter().filter(is_same).map(|document| document.id).collect())
 }
 
 /// As many passages as one call may read.
@@ -266,11 +286,15 @@ async fn best_passages(app: &App, hit: &DocumentHit) -> Result<Vec<Passage>, Pro
 
 impl Retrieved {
     /// What is read of the document in one call each: stretches below their headings, gaps marked.
-    pub(super) fn parts(&self) -> Vec<String> {
+    pub(super) fn parts(&self) -> &[String] {
+        self.text.parts.get_or_init(|| self.cut())
+    }
+
+    fn cut(&self) -> Vec<String> {
         let mut parts: Vec<String> = Vec::new();
         let mut left = 0;
         let mut follows = None;
-        for stretch in self.stretches.iter() {
+        for stretch in self.text.stretches.iter() {
             for (place, passage) in stretch.passages.iter().enumerate() {
                 let tokens = estimate_tokens(&passage.text);
                 let begins = tokens > left || parts.is_empty();
@@ -304,11 +328,11 @@ impl Retrieved {
     pub(super) fn ordinals(&self) -> Vec<(u32, u32)> {
         let ends =
             |stretch: &Stretch| Some((stretch.passages.first()?.id.ordinal, stretch.passages.last()?.id.ordinal + 1));
-        self.stretches.iter().filter_map(ends).collect()
+        self.text.stretches.iter().filter_map(ends).collect()
     }
 
     /// The passages to read, in reading order.
     pub(super) fn passages(&self) -> impl Iterator<Item = &Passage> {
-        self.stretches.iter().flat_map(|stretch| &stretch.passages)
+        self.text.stretches.iter().flat_map(|stretch| &stretch.passages)
     }
 }

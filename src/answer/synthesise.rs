@@ -142,8 +142,8 @@ pub(super) async fn with_model(
 }
 
 /// What the synthesis will cost before its sources are known, by the length of what was retrieved.
-pub(super) fn estimate_cost_usd(app: &App, work: &Work, parts: &[Vec<String>]) -> f64 {
-    let of_document = |parts: &Vec<String>| parts.concat().chars().take(EXPECTED_SOURCE_CHARS).collect::<String>();
+pub(super) fn estimate_cost_usd(app: &App, work: &Work, parts: &[&[String]]) -> f64 {
+    let of_document = |parts: &&[String]| parts.concat().chars().take(EXPECTED_SOURCE_CHARS).collect::<String>();
     let content = parts.iter().map(of_document).collect::<String>();
     app.llm.estimate_cost_usd(&call(work, vec![Message { role: Role::User, content }]))
 }

@@ -1,5 +1,7 @@
 //! What the store does for questions: records, analyses as they finish, analyses to reuse.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 
 use super::{Listed, Page, StoreError};
@@ -37,8 +39,8 @@ pub trait QuestionStore: Send + Sync {
     /// Keeps analyses of a running question, and for reuse those that have a `cache_key`.
     async fn keep_analyses(&self, id: QuestionId, finished: &[FinishedAnalysis]) -> Result<(), StoreError>;
 
-    /// Earlier analyses to reuse, each where there is one, in the order asked.
-    async fn cached_analyses(&self, cache_keys: &[String]) -> Result<Vec<Option<KeptAnalysis>>, StoreError>;
+    /// Earlier analyses to reuse, by key: the latest of those whose keys begin with this hexadecimal one.
+    async fn cached_analyses(&self, question_key: &str) -> Result<HashMap<String, KeptAnalysis>, StoreError>;
 
     /// Keeps the finished record, and what the answer was made of.
     async fn finish_question(&self, record: &QuestionRecord, detail: &QuestionDetail) -> Result<(), StoreError>;

@@ -1,5 +1,6 @@
 //! The contract of the store, for every backend.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -300,7 +301,7 @@ async fn a_question_shows_its_analyses_while_it_runs_and_its_record_afterwards()
     let id = add(&*store, "a").await;
     let mut record = records::question("質問は？");
     store.add_question(&record).await.unwrap();
-    let two = [finished(1, id, None), finished(0, id, Some("key"))];
+    let two = [finished(1, id, None), finished(0, id, Some("5e7"))];
     store.keep_analyses(record.id, &two).await.unwrap();
     assert_eq!(store.unfinished_questions().await.unwrap(), [(record.id, vec![kept(id), kept(id)])]);
     let running = store.question(record.id).await.unwrap();
@@ -389,10 +390,10 @@ async fn a_summary_is_shown_with_its_document_until_the_document_changes() {
     let id = add(&*store, "a").await;
     let hash = claim(&*store).await.document.sha256;
     let summary = records::standing(id);
-    store.keep_summary(&summary, "another", "key").await.unwrap();
+    store.keep_summary(&summary, "another", "5e7").await.unwrap();
     assert_eq!(store.document(id).await.unwrap().summary, None, "of other content");
-    store.keep_summary(&summary, &hash, "key").await.unwrap();
-    let wanted = [(id, "key".to_owned()), (id, "other".to_owned())];
+    store.keep_summary(&summary, &hash, "5e7").await.unwrap();
+    let wanted = [(id, "5e7".to_owned()), (id, "other".to_owned())];
     assert_eq!(store.summaries(&wanted).await.unwrap(), [Some(summary.clone()), None]);
     let document = store.document(id).await.unwrap();
     assert_eq!((document.summary, document.key_points), (Some(summary.summary), summary.key_points));
@@ -401,20 +402,45 @@ async fn a_summary_is_shown_with_its_document_until_the_document_changes() {
 }
 
 #[tokio::test]
+async fn what_is_known_of_a_document_is_never_out_of_date() {
+    let (_folder, store) = sqlite().await;
+    let known = async |id| {
+        let known = store.known_documents(&[id]).await.unwrap();
+        known.into_iter().next().map(|one| (one.title, one.collection, one.content_hash))
+    };
+    let expected = |title: &str, collection: &str, text: &str| {
+        Some((title.to_owned(), collection.to_owned(), format!("hash of {text}")))
+    };
+    add(&*store, "a").await;
+    let id = make_ready(&*store, &["一つ。"]).await;
+    assert_eq!(known(id).await, expected("Found title", "default", "a"));
+    let patch = DocumentPatch { title: Some("New".into()), collection: Some("faq".into()), ..DocumentPatch::default() };
+    store.patch_document(id, patch).await.unwrap();
+    assert_eq!(known(id).await, expected("New", "faq", "a"));
+    // A replacement serves once the index has it.
+    store.replace_document(id, NewDocument { collection: "faq".into(), ..new_document("b") }).await.unwrap();
+    assert_eq!(known(id).await.unwrap().2, "hash of a");
+    make_ready(&*store, &["二つ。"]).await;
+    assert_eq!(known(id).await.unwrap().2, "hash of b");
+    store.delete_document(id).await.unwrap();
+    assert_eq!(known(id).await, None);
+}
+
+#[tokio::test]
 async fn cached_analyses_go_with_their_document() {
     let (_folder, store) = sqlite().await;
     let id = add(&*store, "a").await;
     let record = records::question("q");
     store.add_question(&record).await.unwrap();
-    store.keep_analyses(record.id, &[finished(0, id, Some("key"))]).await.unwrap();
-    assert_eq!(store.cached_analyses(&["key".to_owned()]).await.unwrap(), [Some(kept(id))]);
-    assert_eq!(store.cached_analyses(&["other".to_owned()]).await.unwrap(), [None]);
+    store.keep_analyses(record.id, &[finished(0, id, Some("5e7"))]).await.unwrap();
+    assert_eq!(store.cached_analyses("5e").await.unwrap(), HashMap::from([("5e7".to_owned(), kept(id))]));
+    assert_eq!(store.cached_analyses("other").await.unwrap(), HashMap::new());
     store.delete_document(id).await.unwrap();
-    assert_eq!(store.cached_analyses(&["key".to_owned()]).await.unwrap(), [None]);
-    store.keep_analyses(record.id, &[finished(0, id, Some("key"))]).await.unwrap();
+    assert_eq!(store.cached_analyses("5e7").await.unwrap(), HashMap::new());
+    store.keep_analyses(record.id, &[finished(0, id, Some("5e7"))]).await.unwrap();
     assert_eq!(
-        store.cached_analyses(&["key".to_owned()]).await.unwrap(),
-        [None],
+        store.cached_analyses("5e7").await.unwrap(),
+        HashMap::new(),
         "a late analysis of a deleted document stays out"
     );
 }

@@ -7,6 +7,7 @@
 mod audit;
 mod changes;
 mod documents;
+mod known;
 mod originals;
 mod questions;
 mod queue;
@@ -26,6 +27,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{QueryBuilder, Sqlite};
 use time::OffsetDateTime;
 
+use self::known::KnownDocuments;
 use self::writer::Writer;
 use super::{Store, StoreError};
 use crate::feed::Feed;
@@ -34,6 +36,7 @@ use crate::feed::Feed;
 pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
+    known: Arc<KnownDocuments>,
     /// For work beside both that takes long: checks and copies.
     options: SqliteConnectOptions,
 }
@@ -76,7 +79,8 @@ impl SqliteStore {
             .test_before_acquire(false)
             .connect_with(options.clone().read_only(true).pragma("cache_size", "-8192"))
             .await?;
-        Ok(Self { writer: Writer::start(writer, feed), readers, options })
+        let known = Arc::new(KnownDocuments::default());
+        Ok(Self { writer: Writer::start(writer, feed, Arc::clone(&known)), readers, known, options })
     }
 }
 

@@ -12,22 +12,19 @@ use crate::model::{
 };
 use crate::store::{FinishedAnalysis, Listed, Page, QuestionFilter, QuestionStore, StoreError};
 
+/// The latest analyses for one question that are handed out; a question has fewer documents.
+const CACHED_AT_ONCE: i64 = 100;
+
 #[async_trait]
 impl QuestionStore for SqliteStore {
     async fn add_question(&self, record: &QuestionRecord) -> Result<(), StoreError> {
-        let (id, status, json) = (record.id, record.status, to_json(record)?);
-        let (conversation_id, created_at) = (record.conversation_id.clone(), to_ms(record.created_at));
-        self.writer.write_loose(move |tx| Box::pin(async move {
-            sqlx::query("INSERT INTO questions (id, status, conversation_id, record, created_at) VALUES (?, ?, ?, ?, ?)")
-                .bind(id.0)
-                .bind(status.as_str())
-                .bind(conversation_id)
-                .bind(json)
-                .bind(created_at)
-                .execute(tx)
-                .await?;
-            Ok(())
-        })).await
+        let mut add = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO questions (id, status, conversation_id, record, created_at) VALUES (",
+        );
+        let mut values = add.separated(", ");
+        values.push_bind(record.id.0).push_bind(record.status.as_str()).push_bind(record.conversation_id.clone());
+        values.push_bind(to_json(record)?).push_bind(to_ms(record.created_at)).push_unseparated(")");
+        self.writer.write_statements(add).await
     }
 
     async fn reopen_question(&self, record: &QuestionRecord) -> Result<(), StoreError> {
@@ -99,32 +96,20 @@ impl QuestionStore for SqliteStore {
             });
             keep.push(") ON id = column1");
         }
-        self.writer
-            .write_loose(move |tx| {
-                Box::pin(async move {
-                    keep.build().execute(tx).await?;
-                    Ok(())
-                })
-            })
-            .await
+        self.writer.write_statements(keep).await
     }
 
-    async fn cached_analyses(&self, cache_keys: &[String]) -> Result<Vec<Option<KeptAnalysis>>, StoreError> {
-        if cache_keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT cache_key, analysis, replies FROM cached_analyses WHERE cache_key IN (",
-        );
-        let mut list = query.separated(", ");
-        for key in cache_keys {
-            list.push_bind(key.clone());
-        }
-        query.push(")");
-        let rows: Vec<(String, String, String)> = query.build_query_as().fetch_all(&self.readers).await?;
-        let found: HashMap<String, (String, String)> =
-            rows.into_iter().map(|(key, analysis, replies)| (key, (analysis, replies))).collect();
-        cache_keys.iter().map(|key| found.get(key).map(|(json, replies)| kept(json, replies)).transpose()).collect()
+    async fn cached_analyses(&self, question_key: &str) -> Result<HashMap<String, KeptAnalysis>, StoreError> {
+        // Keys are hexadecimal: "g" comes after all that begin with this.
+        let rows: Vec<(String, String, String)> = sqlx::query_as(
+            "SELECT cache_key, analysis, replies FROM cached_analyses WHERE cache_key >= ?1 AND cache_key < ?1 || 'g' \
+             ORDER BY created_at DESC LIMIT ?2",
+        )
+        .bind(question_key)
+        .bind(CACHED_AT_ONCE)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter().map(|(key, analysis, replies)| Ok((key, kept(&analysis, &replies)?))).collect()
     }
 
     async fn finish_question(&self, record: &QuestionRecord, detail: &QuestionDetail) -> Result<(), StoreError> {
@@ -132,7 +117,6 @@ impl QuestionStore for SqliteStore {
         let mut cited: Vec<DocumentId> = record.citations.iter().map(|citation| citation.document_id).collect();
         cited.sort_unstable();
         cited.dedup();
-        // All in one trip to the database's thread: each costs more than such a statement does.
         let mut finish = QueryBuilder::<Sqlite>::new("");
         if !cited.is_empty() {
             push_cited(&mut finish, id, asked_at, &cited);
@@ -143,14 +127,7 @@ impl QuestionStore for SqliteStore {
         finish.push_bind(to_json(detail)?).push(" FROM questions WHERE id = ").push_bind(id);
         // The record holds them from now on.
         finish.push("; DELETE FROM question_analyses WHERE question_id = ").push_bind(id);
-        self.writer
-            .write_loose(move |tx| {
-                Box::pin(async move {
-                    finish.build().execute(tx).await?;
-                    Ok(())
-                })
-            })
-            .await
+        self.writer.write_statements(finish).await
     }
 
     async fn question(&self, id: QuestionId) -> Result<QuestionRecord, StoreError> {

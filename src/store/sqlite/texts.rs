@@ -90,6 +90,10 @@ impl TextStore for SqliteStore {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
+        if let Some(known) = self.known.all(ids) {
+            return Ok(known);
+        }
+        let version = self.known.version();
         let mut query = QueryBuilder::<Sqlite>::new(
             "SELECT id, title, collection, metadata, texts.content_hash, CAST(coalesce(json_extract(metadata, '$.date'), \
              json_extract(metadata, '$.published'), json_extract(metadata, '$.updated'), \
@@ -118,7 +122,9 @@ impl TextStore for SqliteStore {
             };
             known.insert(id, document);
         }
-        Ok(ids.iter().filter_map(|id| known.remove(&id.0)).collect())
+        let known: Vec<KnownDocument> = ids.iter().filter_map(|id| known.remove(&id.0)).collect();
+        self.known.keep(version, &known);
+        Ok(known)
     }
 
     async fn passages(&self, ids: &[PassageId]) -> Result<Vec<Passage>, StoreError> {

@@ -1,7 +1,7 @@
 //! Upstream calls in SQLite.
 
 use async_trait::async_trait;
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
 use time::OffsetDateTime;
 
 use super::{SqliteStore, from_i64, to_json, to_ms};
@@ -50,23 +50,14 @@ impl UsageStore for SqliteStore {
         });
         let rows = to_json(&rows.collect::<Vec<_>>())?;
         // One statement for any number of calls, so that it is prepared once.
-        self.writer
-            .write_loose(move |tx| {
-                Box::pin(async move {
-                    sqlx::query(
-                        "INSERT INTO upstream_calls (at, purpose, model, prompt_tokens, completion_tokens, estimated, \
-                         cost_usd, cost_jpy, latency_ms, attempts, outcome) \
-                         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> '$[3][0]', value ->> '$[3][1]', \
-                         value ->> '$[3][2]', value ->> '$[4][0]', value ->> '$[4][1]', value ->> '$[4][2]', \
-                         value ->> '$[4][3]', value ->> 5 FROM json_each(?)",
-                    )
-                    .bind(rows)
-                    .execute(tx)
-                    .await?;
-                    Ok(())
-                })
-            })
-            .await
+        let mut keep = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO upstream_calls (at, purpose, model, prompt_tokens, completion_tokens, estimated, cost_usd, \
+             cost_jpy, latency_ms, attempts, outcome) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> '$[3][0]', \
+             value ->> '$[3][1]', value ->> '$[3][2]', value ->> '$[4][0]', value ->> '$[4][1]', value ->> '$[4][2]', \
+             value ->> '$[4][3]', value ->> 5 FROM json_each(",
+        );
+        keep.push_bind(rows).push(")");
+        self.writer.write_statements(keep).await
     }
 
     async fn usage_since(&self, since: OffsetDateTime) -> Result<Vec<DailyUsage>, StoreError> {

@@ -1,15 +1,17 @@
 //! Group commit: one task owns the writing connection and puts what waits into one transaction, so that many small
 //! writes share the one wait for the disk that each would need alone. A write that fails is undone by itself.
 //!
-//! What a write did to documents is told to the feed here, since only here the order of the writes is known.
+//! What a write did to documents is told here, to the feed and to what is kept of documents in memory, since only here
+//! the order of the writes is known.
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::sqlite::{SqliteArguments, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection as _, Execute as _, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use super::known::KnownDocuments;
 use crate::feed::Feed;
 use crate::store::StoreError;
 
@@ -27,9 +29,9 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the task on a pool of one connection; it ends with the last `Writer`.
-    pub(super) fn start(connection: SqlitePool, feed: Arc<Feed>) -> Self {
+    pub(super) fn start(connection: SqlitePool, feed: Arc<Feed>, known: Arc<KnownDocuments>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(run(connection, waiting, feed));
+        tokio::spawn(run(connection, waiting, feed, known));
         Self { queue }
     }
 
@@ -40,7 +42,7 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.hand_over(work, true, |_, _| {}).await
+        self.hand_over(work, true, None).await
     }
 
     /// The same for work that changes documents: `tell` tells the feed of them once it is on the disk, before any later
@@ -50,7 +52,7 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.hand_over(work, true, tell).await
+        self.hand_over(work, true, Some(tell)).await
     }
 
     /// The same for work that needs no undoing: one statement, or several of which each may stand alone.
@@ -59,7 +61,20 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.hand_over(work, false, |_, _| {}).await
+        self.hand_over(work, false, None).await
+    }
+
+    /// The same for statements without a result. Where no other write waits, they are one trip to the database's thread
+    /// together with their transaction: each trip costs more than such a statement does.
+    pub(super) async fn write_statements(&self, statements: QueryBuilder<Sqlite>) -> Result<(), StoreError> {
+        let mut statements = statements;
+        let mut query = statements.build();
+        let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?.unwrap_or_default();
+        let sql = query.sql().as_str().to_owned();
+        let (reply, outcome) = oneshot::channel();
+        let write = Box::new(Statements { sql, arguments, failed: None, reply });
+        self.queue.send(write).await.map_err(|_| closed())?;
+        outcome.await.map_err(|_| closed())?
     }
 
     /// As [`Self::write_loose`] and [`Self::write_and_tell`].
@@ -68,10 +83,10 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        self.hand_over(work, false, tell).await
+        self.hand_over(work, false, Some(tell)).await
     }
 
-    async fn hand_over<T, F>(&self, work: F, undo: bool, tell: fn(&T, &Feed)) -> Result<T, StoreError>
+    async fn hand_over<T, F>(&self, work: F, undo: bool, tell: Option<fn(&T, &Feed)>) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
@@ -85,7 +100,13 @@ impl Writer {
 
 /// The failure of a whole transaction, as each of its writes sees it.
 fn as_store_error(error: &sqlx::Error) -> StoreError {
-    if super::is_full(error) { StoreError::Full(error.to_string()) } else { StoreError::Unavailable(error.to_string()) }
+    if super::is_full(error) {
+        StoreError::Full(error.to_string())
+    } else if super::is_damaged(error) {
+        StoreError::Corrupt(error.to_string())
+    } else {
+        StoreError::Unavailable(error.to_string())
+    }
 }
 
 fn closed() -> StoreError {
@@ -97,8 +118,17 @@ trait Write: Send {
     /// Does the work; whether it succeeded.
     fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, bool>;
 
+    /// Does the work in a transaction of its own, where that is one trip; `None` where it takes more.
+    fn run_alone<'a>(
+        &'a mut self,
+        connection: &'a mut SqliteConnection,
+    ) -> Option<BoxFuture<'a, Result<(), sqlx::Error>>>;
+
     /// Whether what it did must be undone where it fails.
     fn needs_undo(&self) -> bool;
+
+    /// Whether it may have changed documents.
+    fn changes_documents(&self) -> bool;
 
     /// Tells the feed and who waits what became of it; `failed` where the transaction as a whole did not reach the disk.
     fn reply(self: Box<Self>, failed: Option<&sqlx::Error>, feed: &Feed);
@@ -107,7 +137,8 @@ trait Write: Send {
 struct Typed<T, F> {
     work: Option<F>,
     undo: bool,
-    tell: fn(&T, &Feed),
+    /// What tells the feed of it; only a write that changes documents has it.
+    tell: Option<fn(&T, &Feed)>,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -127,8 +158,16 @@ where
         })
     }
 
+    fn run_alone<'a>(&'a mut self, _: &'a mut SqliteConnection) -> Option<BoxFuture<'a, Result<(), sqlx::Error>>> {
+        None
+    }
+
     fn needs_undo(&self) -> bool {
         self.undo
+    }
+
+    fn changes_documents(&self) -> bool {
+        self.tell.is_some()
     }
 
     fn reply(self: Box<Self>, failed: Option<&sqlx::Error>, feed: &Feed) {
@@ -137,7 +176,9 @@ where
             (Some(Err(error)), _) => Err(error),
             (_, Some(error)) => Err(as_store_error(error)),
             (Some(Ok(value)), None) => {
-                (self.tell)(&value, feed);
+                if let Some(tell) = self.tell {
+                    tell(&value, feed);
+                }
                 Ok(value)
             }
             (None, None) => Err(closed()),
@@ -147,10 +188,61 @@ where
     }
 }
 
-async fn run(pool: SqlitePool, mut waiting: mpsc::Receiver<Box<dyn Write>>, feed: Arc<Feed>) {
+/// Statements without a result.
+struct Statements {
+    sql: String,
+    arguments: SqliteArguments,
+    failed: Option<StoreError>,
+    reply: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl Write for Statements {
+    fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let sql = AssertSqlSafe(std::mem::take(&mut self.sql));
+            let outcome = sqlx::query_with(sql, std::mem::take(&mut self.arguments)).execute(connection).await;
+            self.failed = outcome.err().map(StoreError::from);
+            self.failed.is_none()
+        })
+    }
+
+    fn run_alone<'a>(
+        &'a mut self,
+        connection: &'a mut SqliteConnection,
+    ) -> Option<BoxFuture<'a, Result<(), sqlx::Error>>> {
+        Some(Box::pin(async move {
+            let sql = AssertSqlSafe(format!("BEGIN IMMEDIATE; {}; COMMIT", self.sql));
+            sqlx::query_with(sql, std::mem::take(&mut self.arguments)).execute(connection).await?;
+            Ok(())
+        }))
+    }
+
+    fn needs_undo(&self) -> bool {
+        false
+    }
+
+    fn changes_documents(&self) -> bool {
+        false
+    }
+
+    fn reply(self: Box<Self>, failed: Option<&sqlx::Error>, _: &Feed) {
+        let failed = self.failed.or(failed.map(as_store_error));
+        let _ = self.reply.send(failed.map_or(Ok(()), Err));
+    }
+}
+
+async fn run(
+    pool: SqlitePool,
+    mut waiting: mpsc::Receiver<Box<dyn Write>>,
+    feed: Arc<Feed>,
+    known: Arc<KnownDocuments>,
+) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
         let failed = commit(&pool, &mut group).await.err();
+        if group.iter().any(|write| write.changes_documents()) {
+            known.changed();
+        }
         for write in group.drain(..) {
             write.reply(failed.as_ref(), &feed);
         }
@@ -176,6 +268,11 @@ async fn within_transaction(
     connection: &mut SqliteConnection,
     group: &mut [Box<dyn Write>],
 ) -> Result<(), sqlx::Error> {
+    if let [write] = group
+        && let Some(done) = write.run_alone(connection)
+    {
+        return done.await;
+    }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let alone = group.len() == 1;
     // One trip to the database's thread ends one write's savepoint and begins the next one's.
