@@ -247,8 +247,9 @@ async fn load(texts: &[String], questions_asked: &[String]) {
     let asked: Arc<[String]> = questions_asked.into();
     let bare = Arc::new(Bare::new(&url, &texts[..5]));
     let number = Arc::new(AtomicUsize::new(0));
-    // The first round only fills what is kept in memory, on both sides.
-    for clients in [2, 1, 50, 200] {
+    // The first round only brings both sides to where they are most of the time: connections are open, what is kept in
+    // memory is there, and SQLite's log has grown to its size.
+    for clients in [8, 1, 50, 200] {
         let questions = clients * 40 + 40;
         let server = Arc::clone(&server);
         let asked = Arc::clone(&asked);
@@ -270,7 +271,7 @@ async fn load(texts: &[String], questions_asked: &[String]) {
             async move { bare.question().await }
         })
         .await;
-        if clients == 2 {
+        if clients == 8 {
             continue;
         }
         row(
