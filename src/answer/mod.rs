@@ -1,7 +1,7 @@
 //! Question → stored answer.
 //!
 //! [`ask`] stores the question and starts the work; [`answer`] is the work, from the top: understand a follow-up,
-//! retrieve the best documents, analyse each concurrently, synthesise one answer from what is relevant, cite, keep.
+//! retrieve the best documents in both languages, analyse each concurrently, synthesise one answer from what is relevant, cite, keep.
 //! Where no model can be reached the extractive mode does the models' part with the documents' own sentences, and the
 //! record says so. [`again`] takes questions up once more; [`standing`] analyses documents without any question.
 
@@ -23,6 +23,7 @@ mod retrieve;
 mod sentences;
 mod standing;
 mod synthesise;
+mod translate;
 mod uncited;
 mod work;
 
@@ -175,14 +176,9 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     }
     conversation::understand(app, work).await?;
     let begun = Instant::now();
-    let retrieved = match work.documents.take() {
-        Some(documents) => retrieve::again(app, &documents).await?,
-        None => {
-            let settings = &work.record.settings;
-            let collection = work.record.collection.as_deref();
-            let among = retrieve::Among { collection, filter: settings.filter.as_ref() };
-            retrieve::retrieve(app, work.question(), among, settings.top_k).await?
-        }
+    let (retrieved, translating) = match work.documents.take() {
+        Some(documents) => (retrieve::again(app, &documents).await?, None),
+        None => translate::retrieve(app, work).await?,
     };
     work.record.timings_ms.retrieval = whole_ms(begun.elapsed());
     work.record.retrieved = retrieved.iter().map(offered).collect();
@@ -192,7 +188,10 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     work.log.push(Event::Retrieval(work.record.retrieved.clone()));
 
     let keeper = Keeper::start(app, work.record.id, &work.log);
-    let analysed = analyse(app, work, &retrieved, &keeper).await;
+    let (analysed, late) = translate::beside(analyse(app, work, &retrieved, &keeper), translating).await;
+    if let Some(translated) = late {
+        translated.count(work);
+    }
     let analysed = still_there(app, work, &retrieved, analysed).await?;
     let sources = synthesise::sources(work.question(), &analysed);
     if sources.is_empty() {

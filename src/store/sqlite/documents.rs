@@ -164,6 +164,11 @@ impl DocumentStore for SqliteStore {
         Ok(sqlx::query_scalar(names).fetch_all(&self.readers).await?)
     }
 
+    async fn has_language(&self, collection: Option<&str>, language: &str) -> Result<bool, StoreError> {
+        let holds = "SELECT EXISTS (SELECT 1 FROM documents WHERE language = ?1 AND (?2 IS NULL OR collection = ?2))";
+        Ok(sqlx::query_scalar(holds).bind(language).bind(collection).fetch_one(&self.readers).await?)
+    }
+
     async fn replace_document(&self, id: DocumentId, new: NewDocument) -> Result<Document, StoreError> {
         self.writer
             .write_and_tell(
