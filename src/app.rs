@@ -41,6 +41,32 @@ pub struct App {
     pub live: LiveQuestions,
     /// What was read of documents lately.
     pub readings: Readings,
+    /// Questions that were put into another language lately.
+    pub translations: Translations,
+}
+
+/// The translations that were used last.
+pub struct Translations(moka::sync::Cache<String, String>);
+
+impl Default for Translations {
+    fn default() -> Self {
+        Self(moka::sync::Cache::new(Self::MOST))
+    }
+}
+
+impl Translations {
+    /// Translations that are remembered.
+    const MOST: u64 = 10_000;
+
+    /// The translation that was kept under this name.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.0.get(name)
+    }
+
+    /// Keeps a translation under the name of all that it depends on.
+    pub fn keep(&self, name: String, translation: String) {
+        self.0.insert(name, translation);
+    }
 }
 
 /// How embedding stands.

@@ -60,6 +60,18 @@ pub struct ApiKey {
     pub read_only: bool,
 }
 
+/// When a question is searched for in the documents' other language as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Translate {
+    /// Where no document is in the question's language, and without an embedding model, which finds documents across
+    /// languages by itself.
+    Auto,
+    /// Wherever there are documents in the other language.
+    On,
+    /// Never.
+    Off,
+}
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -143,6 +155,8 @@ pub struct Config {
     pub llm: LlmConfig,
     /// How queries and passages are told apart when they are embedded.
     pub embedding_input: EmbeddingInput,
+    /// When a question is searched for in the documents' other language as well.
+    pub translate: Translate,
     /// Documents analysed per question, 1 to 50.
     pub top_k: usize,
     /// One question as a whole.
@@ -209,6 +223,12 @@ impl Config {
                 .ok_or_else(|| {
                     read.invalid("embedding_input", "must be auto, plain, input_type, or two prefixes around a slash")
                 })?,
+            translate: match read.text("translate") {
+                "auto" => Translate::Auto,
+                "on" => Translate::On,
+                "off" => Translate::Off,
+                _ => return Err(read.invalid("translate", "must be auto, on or off")),
+            },
             top_k,
             answer_deadline: read.milliseconds("answer_deadline_ms")?,
             max_upload_bytes: read.at_least_one("max_upload_mb")?.saturating_mul(1024 * 1024),

@@ -480,6 +480,9 @@ pub struct QuestionRecord {
     /// What a follow-up was taken to ask, where the conversation made that clear; documents were searched for it.
     #[serde(default)]
     pub standalone_question: Option<String>,
+    /// The question in the documents' other language, where documents were searched for that as well.
+    #[serde(default)]
+    pub translated_question: Option<String>,
     /// The question whose documents this one read again with other models.
     #[serde(default)]
     pub replay_of: Option<QuestionId>,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Embedding, Signals};
+use crate::app::{App, Embedding, Signals, Translations};
 use crate::config::Config;
 use crate::error::Problem;
 use crate::feed::Feed;
@@ -117,6 +117,7 @@ pub async fn start(config: Config, worker_program: PathBuf) -> Result<Running, S
         feed,
         live: LiveQuestions::default(),
         readings: Readings::default(),
+        translations: Translations::default(),
         config,
     });
     ingest::recover(&app).await?;

@@ -148,6 +148,7 @@ pub async fn replay(
     };
     let record = QuestionRecord {
         standalone_question: original.standalone_question.clone(),
+        translated_question: original.translated_question.clone(),
         collection: original.collection.clone(),
         replay_of: Some(id),
         ..blank(app, original.question.clone(), settings)

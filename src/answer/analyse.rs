@@ -133,11 +133,14 @@ pub(super) async fn with_model(
 pub(super) type Cached = HashMap<String, KeptAnalysis>;
 
 /// What others left who asked the same. A cache that cannot be read costs calls, not the analyses.
-pub(super) async fn cached(app: &App, work: &Work) -> Cached {
-    if work.record.mode != Mode::Model {
-        return Cached::new();
+pub(super) fn cached<'a>(app: &'a App, work: &Work) -> impl Future<Output = Cached> + use<'a> {
+    let key = (work.record.mode == Mode::Model).then(|| question_key(work));
+    async move {
+        match key {
+            Some(key) => app.store.cached_analyses(&key).await.unwrap_or_default(),
+            None => Cached::new(),
+        }
     }
-    app.store.cached_analyses(&question_key(work)).await.unwrap_or_default()
 }
 
 /// What earlier runs and other questions left, by document.

@@ -72,7 +72,7 @@ pub(super) async fn understand(app: &App, work: &mut Work) -> Result<(), Problem
         Ok(completion) => {
             work.record.usage.add(&completion.spent.usage);
             work.record.standalone_question =
-                standalone(&completion.text).filter(|question| *question != work.record.question);
+                question_in(&completion.text).filter(|question| *question != work.record.question);
             work.detail.rewrite = Some(completion.text);
         }
         Err(failed) => {
@@ -113,7 +113,7 @@ pub(super) fn within_bounds(newest_first: impl Iterator<Item = Turn>) -> Vec<Tur
 }
 
 /// The question in a reply: the field of its JSON, or the one line that it is.
-fn standalone(reply: &str) -> Option<String> {
+pub(super) fn question_in(reply: &str) -> Option<String> {
     let said = match json::parse(reply) {
         Ok(Value::Object(fields)) => {
             let field = ["question", "standalone_question"].iter().find_map(|name| fields.get(*name)?.as_str());
@@ -144,7 +144,7 @@ mod tests {
             ("", None),
         ];
         for (reply, expected) in cases {
-            assert_eq!(standalone(reply).as_deref(), expected, "{reply}");
+            assert_eq!(question_in(reply).as_deref(), expected, "{reply}");
         }
     }
 }

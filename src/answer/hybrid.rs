@@ -162,19 +162,19 @@ fn fused(words: Vec<DocumentHit>, meaning: &[PassageHit], limit: usize, passages
 }
 
 /// Stretches scores to 0–1.
-struct Stretch {
+pub(super) struct Stretch {
     low: f32,
     high: f32,
 }
 
 impl Stretch {
-    fn over(scores: impl Iterator<Item = f32>) -> Self {
+    pub(super) fn over(scores: impl Iterator<Item = f32>) -> Self {
         let widen = |range: Self, score: f32| Self { low: range.low.min(score), high: range.high.max(score) };
         scores.fold(Self { low: f32::INFINITY, high: f32::NEG_INFINITY }, widen)
     }
 
     /// 1 where all scores are the same: the only candidate is the best.
-    fn of(&self, score: f32) -> f32 {
+    pub(super) fn of(&self, score: f32) -> f32 {
         if self.high > self.low { (score - self.low) / (self.high - self.low) } else { 1.0 }
     }
 }

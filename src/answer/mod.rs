@@ -1,7 +1,7 @@
 //! Question → stored answer.
 //!
 //! [`ask`] stores the question and starts the work; [`answer`] is the work, from the top: understand a follow-up,
-//! retrieve the best documents, analyse each concurrently, synthesise one answer from what is relevant, cite, keep.
+//! retrieve the best documents in both languages, analyse each concurrently, synthesise one answer from what is relevant, cite, keep.
 //! Where no model can be reached the extractive mode does the models' part with the documents' own sentences, and the
 //! record says so. [`again`] takes questions up once more; [`standing`] analyses documents without any question.
 
@@ -23,6 +23,7 @@ mod retrieve;
 mod sentences;
 mod standing;
 mod synthesise;
+mod translate;
 mod uncited;
 mod work;
 
@@ -174,18 +175,15 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     }
     conversation::understand(app, work).await?;
     let begun = Instant::now();
-    let documents = work.documents.take();
+    let cached = analyse::cached(app, work);
     let retrieving = async {
-        let Some(documents) = documents else {
-            let settings = &work.record.settings;
-            let collection = work.record.collection.as_deref();
-            let among = retrieve::Among { collection, filter: settings.filter.as_ref() };
-            return retrieve::retrieve(app, work.question(), among, settings.top_k).await;
-        };
-        retrieve::again(app, &documents).await
+        match work.documents.take() {
+            Some(documents) => Ok((retrieve::again(app, &documents).await?, None)),
+            None => translate::retrieve(app, work).await,
+        }
     };
-    let (retrieved, cached) = tokio::join!(retrieving, analyse::cached(app, work));
-    let retrieved = retrieved?;
+    let (retrieved, cached) = tokio::join!(retrieving, cached);
+    let (retrieved, translating) = retrieved?;
     work.record.timings_ms.retrieval = whole_ms(begun.elapsed());
     work.record.retrieved = retrieved.iter().map(offered).collect();
     if !work.is_stored().await {
@@ -194,7 +192,10 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     work.log.push(Event::Retrieval(work.record.retrieved.clone()));
 
     let keeper = Keeper::start(app, work.record.id, &work.log);
-    let analysed = analyse(app, work, &retrieved, cached, &keeper).await;
+    let (analysed, late) = translate::beside(analyse(app, work, &retrieved, cached, &keeper), translating).await;
+    if let Some(translated) = late {
+        translated.count(work);
+    }
     let analysed = still_there(app, work, &retrieved, analysed).await?;
     let sources = synthesise::sources(work.question(), &analysed);
     if sources.is_empty() {

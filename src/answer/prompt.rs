@@ -15,6 +15,7 @@ pub(super) const ANALYSIS: &str = include_str!("prompts/analysis.md");
 pub(super) const STANDING: &str = include_str!("prompts/standing.md");
 const SYNTHESIS: &str = include_str!("prompts/synthesis.md");
 const REWRITE: &str = include_str!("prompts/rewrite.md");
+pub(super) const TRANSLATE: &str = include_str!("prompts/translate.md");
 const MERGE: &str = include_str!("prompts/merge.md");
 
 /// Identifies instructions: others make other replies.
@@ -29,7 +30,12 @@ pub(super) static ALL: LazyLock<Vec<Prompt>> = LazyLock::new(|| {
         version: version(text),
         text: text.to_owned(),
     };
-    vec![prompt("analysis", ANALYSIS), prompt("synthesis", SYNTHESIS), prompt("rewrite", REWRITE)]
+    vec![
+        prompt("analysis", ANALYSIS),
+        prompt("synthesis", SYNTHESIS),
+        prompt("rewrite", REWRITE),
+        prompt("translate", TRANSLATE),
+    ]
 });
 
 /// Asks for the analysis of one document, or of a part of it.
@@ -52,6 +58,11 @@ pub(super) fn merge(title: &str, summaries: &[String]) -> Vec<Message> {
 /// Asks what a follow-up means.
 pub(super) fn rewrite(question: &str, history: &[Turn]) -> Vec<Message> {
     said(REWRITE, format!("{}\n\n<question>\n{}\n</question>", conversation(history), inert(question)))
+}
+
+/// Asks for a question in another language, which is named in English.
+pub(super) fn translate(question: &str, language: &str) -> Vec<Message> {
+    said(TRANSLATE, format!("<question>\n{}\n</question>\n\nInto: {language}", inert(question)))
 }
 
 /// Asks for the answer. `sources` are grouped by document, as [`super::synthesise::sources`] orders them; `asked` is

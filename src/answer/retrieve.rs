@@ -46,15 +46,23 @@ pub(super) struct Retrieved {
     pub(super) best: Passage,
 }
 
-/// The best `top_k` documents for a question, best first. Only documents that the store still has are offered.
-pub(super) async fn retrieve(
+/// A found document that the store still has.
+pub(super) type Offered = (DocumentHit, KnownDocument);
+
+/// The best documents for a question, best first; `top_k` of them are to be read.
+pub(super) async fn offered(
     app: &App,
     question: &str,
     among: Among<'_>,
+    limit: usize,
     top_k: usize,
-) -> Result<Vec<Retrieved>, Problem> {
+) -> Result<Vec<Offered>, Problem> {
     let passages = (PASSAGES / top_k.max(1)).clamp(LEAST_PASSAGES, MOST_PASSAGES);
-    let offered = known_hits(app, question, among, top_k, passages, None).await?.hits;
+    Ok(known_hits(app, question, among, limit, passages, None).await?.hits)
+}
+
+/// Documents with what is worth reading of each.
+pub(super) async fn read(app: &App, offered: Vec<Offered>) -> Result<Vec<Retrieved>, Problem> {
     let mut readings: Vec<Option<Reading>> = offered
         .iter()
         .map(|(hit, document)| match app.readings.get(&whole(document)) {
@@ -62,7 +70,7 @@ pub(super) async fn retrieve(
             known => known,
         })
         .collect();
-    read(app, &offered, &mut readings).await?;
+    complete(app, &offered, &mut readings).await?;
     let retrieved = offered.into_iter().zip(readings).filter_map(|((hit, document), reading)| {
         let Some(Reading::Text(text)) = reading else { return None };
         let first = hit.passages.first().map(|passage| passage.passage_id);
@@ -91,11 +99,7 @@ fn in_part(document: &KnownDocument, hit: &DocumentHit) -> ReadingKey {
 }
 
 /// Reads what is not known yet, all documents together.
-async fn read(
-    app: &App,
-    offered: &[(DocumentHit, KnownDocument)],
-    readings: &mut [Option<Reading>],
-) -> Result<(), Problem> {
+async fn complete(app: &App, offered: &[Offered], readings: &mut [Option<Reading>]) -> Result<(), Problem> {
     let missing: Vec<usize> = (0..offered.len()).filter(|place| readings[*place].is_none()).collect();
     let unread = |place: &usize| offered.get(*place).map(|(hit, document)| (*place, hit, document));
     let ids: Vec<DocumentId> = missing.iter().filter_map(unread).map(|(_, _, document)| document.id).collect();
@@ -137,7 +141,7 @@ pub(super) struct Among<'a> {
 /// Found documents, and how they were found.
 pub(super) struct Known {
     /// Best first.
-    pub(super) hits: Vec<(DocumentHit, KnownDocument)>,
+    pub(super) hits: Vec<Offered>,
     /// How they were found.
     pub(super) mode: SearchMode,
     /// Why by words alone, where more was wanted.

@@ -68,6 +68,8 @@ pub(super) struct Work {
     pub(super) storing: Option<oneshot::Receiver<()>>,
     /// Whether the question could not be stored.
     pub(super) abandoned: bool,
+    /// What a call under way may cost, in USD.
+    pub(super) reserved_usd: f64,
 }
 
 impl Work {
@@ -135,6 +137,7 @@ impl Work {
             log: Arc::new(EventLog::new(0)),
             storing: None,
             abandoned: false,
+            reserved_usd: 0.0,
         }
     }
 
@@ -158,9 +161,10 @@ impl Work {
         self.record.standalone_question.as_deref().unwrap_or(&self.record.question)
     }
 
-    /// Whether a call of this cost fits below the ceiling, beside what was spent.
+    /// Whether a call of this cost fits below the ceiling, beside what was spent and what is reserved.
     pub(super) fn can_pay(&self, cost_usd: f64) -> bool {
-        self.record.settings.max_cost_usd.is_none_or(|ceiling| self.record.usage.cost_usd + cost_usd <= ceiling)
+        let spent = self.record.usage.cost_usd + self.reserved_usd;
+        self.record.settings.max_cost_usd.is_none_or(|ceiling| spent + cost_usd <= ceiling)
     }
 
     /// Names all that the answer depends on, for those who ask the same at the same time.
@@ -224,6 +228,7 @@ pub(super) fn blank(app: &App, question: String, settings: RunSettings) -> Quest
         removed_marks: 0,
         uncited_sentences: Vec::new(),
         standalone_question: None,
+        translated_question: None,
         replay_of: None,
         run: 0,
         settings,

@@ -63,6 +63,11 @@ pub const SETTINGS: &[Setting] = &[
         "auto",
         "how queries and passages are told apart: auto (by the model), plain, input_type, or QUERY/PASSAGE prefixes",
     ),
+    setting(
+        "translate",
+        "auto",
+        "search for a question in the documents' other language (Japanese, English) as well: auto (without embedding_model), on, off",
+    ),
     setting("llm_max_concurrent", "50", "upstream requests in flight, whole process"),
     setting("llm_rpm", "", "upstream requests a minute, whole process"),
     setting("llm_tpm", "", "upstream tokens a minute, whole process"),

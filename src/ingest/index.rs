@@ -54,12 +54,13 @@ pub async fn index_changes(app: &App) -> Result<bool, Problem> {
     let ready = app.store.mark_searchable(app.search.applied().await?).await?;
     let now = app.search.applied().await?;
     // From now on the texts up to here are those that serve, and may be embedded.
-    app.signals.searchable.store(now, Ordering::Release);
+    let before = app.signals.searchable.swap(now, Ordering::AcqRel);
     let advanced = now > applied;
     if advanced || !ready.is_empty() {
         app.signals.documents_changed();
     }
-    if advanced {
+    // The first look after a start finds nothing to apply, and yet vectors may be missing: those of a new model.
+    if before != now {
         app.signals.indexed.notify_one();
     }
     Ok(advanced)

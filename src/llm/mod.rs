@@ -263,7 +263,7 @@ pub enum Purpose {
     Embedding,
     /// A search or question to a vector.
     Query,
-    /// A question's terms into another language.
+    /// A question into another language.
     Translation,
 }
 

@@ -65,6 +65,9 @@ pub struct QuestionDetail {
     /// The reply that made a standalone question of a follow-up.
     #[serde(default)]
     pub rewrite: Option<String>,
+    /// The reply that put the question into another language.
+    #[serde(default)]
+    pub translation: Option<String>,
     /// The replies about each document.
     pub analyses: Vec<AnalysisReplies>,
     /// How the answer was asked for, and what came.

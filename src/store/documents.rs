@@ -104,6 +104,9 @@ pub trait DocumentStore: Send + Sync {
     /// The names of all collections that hold documents, in order.
     async fn collections(&self) -> Result<Vec<String>, StoreError>;
 
+    /// Whether a collection, or any, holds a document in a language.
+    async fn has_language(&self, collection: Option<&str>, language: &str) -> Result<bool, StoreError>;
+
     /// Gives a document new content, queued; its old text serves until the new one is searchable, and goes on serving
     /// where the new content cannot be read.
     async fn replace_document(&self, id: DocumentId, new: NewDocument) -> Result<Document, StoreError>;

@@ -76,6 +76,7 @@ export function facts(record) {
     ]],
     [t("facts.models"), names.length ? names.join(", ") : t("facts.none"), []],
     record.standalone_question ? [t("facts.searched"), record.standalone_question, []] : null,
+    record.translated_question ? [t("facts.translated"), record.translated_question, []] : null,
     record.removed_marks > 0 ? [t("facts.marks"), t("answer.removed-marks", { n: record.removed_marks }), []] : null,
   ].filter(Boolean);
   return h("div", { class: "ledger" },

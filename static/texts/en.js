@@ -97,6 +97,7 @@ export const en = {
   "facts.models": "Models",
   "facts.none": "no model",
   "facts.searched": "Searched for",
+  "facts.translated": "Also searched for",
   "facts.marks": "Removed",
   "facts.label": "Cost and timings",
   "facts.time-parts": "search {retrieval}, reading {analysis}, writing {synthesis}",

@@ -96,6 +96,7 @@ export const ja = {
   "facts.models": "モデル",
   "facts.none": "モデルなし",
   "facts.searched": "調べた質問",
+  "facts.translated": "訳して調べた質問",
   "facts.marks": "取り除いた印",
   "facts.label": "費用と時間",
   "facts.time-parts": "検索 {retrieval}・読解 {analysis}・執筆 {synthesis}",

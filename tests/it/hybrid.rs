@@ -7,9 +7,11 @@ use crate::support::fake_llm::{Answer, FakeLlm};
 
 async fn app(fake: &FakeLlm, model: &str) -> TestApp {
     let url = fake.url();
-    let flags =
-        ["--llm-base-url", &url, "--embedding-model", model, "--llm-max-attempts", "1", "--llm-backoff-ms", "1"];
-    TestApp::start_with(&flags).await
+    TestApp::start_with(&flags(&url, model)).await
+}
+
+fn flags<'a>(url: &'a str, model: &'a str) -> [&'a str; 8] {
+    ["--llm-base-url", url, "--embedding-model", model, "--llm-max-attempts", "1", "--llm-backoff-ms", "1"]
 }
 
 /// Waits until every passage has its vector.
@@ -74,6 +76,16 @@ async fn vectors_outlive_a_restart_and_go_with_their_documents() {
     assert_eq!((vectors(&app).await, texts(&fake)), (2.into(), before));
     app.delete(&format!("/api/documents/{water}")).await;
     app.until(async || vectors(&app).await == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_set_later_embeds_what_is_there() {
+    let fake = FakeLlm::start().await;
+    let mut app = TestApp::start().await;
+    app.add("water", "The water bill is due on the 20th.").await;
+    app.restart_with(&flags(&fake.url(), "m")).await;
+    embedded(&app).await;
+    assert_eq!((vectors(&app).await, texts(&fake).len()), (1.into(), 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,7 @@ mod search;
 mod standing;
 mod store;
 mod support;
+mod translations;
 mod trust;
 mod upkeep;
 mod upstream;

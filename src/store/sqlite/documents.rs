@@ -164,6 +164,18 @@ impl DocumentStore for SqliteStore {
         Ok(sqlx::query_scalar(names).fetch_all(&self.readers).await?)
     }
 
+    async fn has_language(&self, collection: Option<&str>, language: &str) -> Result<bool, StoreError> {
+        let name = (collection.map(str::to_owned), language.to_owned());
+        if let Some(holds) = self.known.language(&name) {
+            return Ok(holds);
+        }
+        let version = self.known.version();
+        let holds = "SELECT EXISTS (SELECT 1 FROM documents WHERE language = ?1 AND (?2 IS NULL OR collection = ?2))";
+        let holds = sqlx::query_scalar(holds).bind(language).bind(collection).fetch_one(&self.readers).await?;
+        self.known.keep_language(version, name, holds);
+        Ok(holds)
+    }
+
     async fn replace_document(&self, id: DocumentId, new: NewDocument) -> Result<Document, StoreError> {
         self.writer
             .write_and_tell(

@@ -75,6 +75,12 @@ impl TestApp {
         self.restart_after(|| {}).await;
     }
 
+    /// Stops the server, and starts it again with further settings.
+    pub(crate) async fn restart_with(&mut self, more: &[&str]) {
+        self.flags.extend(more.iter().map(|flag| (*flag).to_owned()));
+        self.restart().await;
+    }
+
     /// Stops the server, does something to its data folder, and starts it again.
     pub(crate) async fn restart_after(&mut self, change: impl FnOnce()) {
         self.running.take().unwrap().stop().await;

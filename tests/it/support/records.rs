@@ -27,6 +27,7 @@ pub(crate) fn question(text: &str) -> QuestionRecord {
         removed_marks: 0,
         uncited_sentences: Vec::new(),
         standalone_question: None,
+        translated_question: None,
         replay_of: None,
         run: 0,
         settings: RunSettings::default(),
