@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::keep::Keeper;
-use super::reply::{RELEVANT_FROM, merged, parse};
+use super::reply::{RELEVANT_FROM, REPLY, merged, parse};
 use super::retrieve::Retrieved;
 use super::{Work, cite, prompt};
 use crate::app::App;
@@ -167,7 +167,7 @@ fn call(work: &Work, title: &str, part: &str, deadline: Instant) -> Call {
         messages: prompt::analysis(work.question(), title, part),
         max_tokens: REPLY_TOKENS,
         temperature: TEMPERATURE,
-        json: true,
+        json: Some(REPLY),
         deadline,
         flow: work.record.id.0,
         hedge: None,

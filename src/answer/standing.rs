@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{prompt, sentences};
 use crate::app::App;
 use crate::error::{Code, Problem};
-use crate::llm::{Call, CallFailed, LlmError, Message, Purpose, Spent, json};
+use crate::llm::{Call, CallFailed, Kind, LlmError, Message, Purpose, Shape, Spent, json};
 use crate::model::{AnalysisStatus, DocumentId, Passage, StandingAnalysis, Usage, whole_ms};
 use crate::search::analyzer::content_terms;
 use crate::store::{KnownDocument, StoreError};
@@ -32,6 +32,7 @@ const MAX_PARTS: usize = 8;
 const MAX_PASSAGES: u32 = 4_000;
 
 const REPLY_TOKENS: u32 = 900;
+const REPLY: Shape = Shape { name: "summary", fields: &[("summary", Kind::Text), ("key_points", Kind::Texts)] };
 const MAX_KEY_POINTS: usize = 8;
 
 /// Sentences that stand for a summary, and for key points, where there is no model.
@@ -171,7 +172,7 @@ impl Standing {
             messages,
             max_tokens: REPLY_TOKENS,
             temperature: 0.0,
-            json: true,
+            json: Some(REPLY),
             deadline: self.deadline,
             flow: self.flow,
             hedge: None,

@@ -160,7 +160,7 @@ fn call(work: &Work, messages: Vec<Message>) -> Call {
         messages,
         max_tokens: ANSWER_TOKENS,
         temperature: TEMPERATURE,
-        json: false,
+        json: None,
         deadline: work.deadline,
         flow: work.record.id.0,
         hedge: None,
