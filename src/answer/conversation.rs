@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Work, prompt};
 use crate::app::App;
 use crate::error::Problem;
-use crate::llm::{Call, Purpose, json};
+use crate::llm::{Call, Kind, Purpose, Shape, json};
 use crate::model::{Mode, QuestionRecord, QuestionStatus};
 use crate::store::{Page, QuestionFilter};
 use crate::tokens::estimate_tokens;
@@ -25,6 +25,9 @@ const MAX_QUESTION_CHARS: usize = 1_000;
 
 /// Tokens of the reply.
 const REPLY_TOKENS: u32 = 300;
+
+/// What the reply is to be.
+const REPLY: Shape = Shape { name: "standalone_question", fields: &[("question", Kind::Text)] };
 
 /// The part of a question's time that the rewriting may take, and its bound.
 const SHARE: f64 = 0.2;
@@ -60,7 +63,7 @@ pub(super) async fn understand(app: &App, work: &mut Work) -> Result<(), Problem
         messages: prompt::rewrite(&work.record.question, &work.history),
         max_tokens: REPLY_TOKENS,
         temperature: 0.0,
-        json: true,
+        json: Some(REPLY),
         deadline: work.begun + time,
         flow: work.record.id.0,
         hedge: None,

@@ -4,13 +4,24 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::llm::json;
+use crate::llm::{Kind, Shape, json};
 
 /// Below this a document says nothing that an answer could use.
 pub(super) const RELEVANT_FROM: f64 = 0.2;
 
 /// Key points that are kept of one analysis.
 const MAX_KEY_POINTS: usize = 10;
+
+/// What a model is to reply.
+pub(super) const REPLY: Shape = Shape {
+    name: "analysis",
+    fields: &[
+        ("relevance_score", Kind::Number),
+        ("summary", Kind::Text),
+        ("key_points", Kind::Texts),
+        ("evidence", Kind::Texts),
+    ],
+};
 
 /// What a model's reply says, before its quotes are looked up.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,10 +10,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::halves::whole_or_halves;
 use super::{prompt, sentences};
 use crate::app::App;
 use crate::error::{Code, Problem};
-use crate::llm::{Call, CallFailed, LlmError, Message, Purpose, Spent, json};
+use crate::llm::{Call, CallFailed, Kind, LlmError, Message, Purpose, Shape, Spent, json};
 use crate::model::{AnalysisStatus, DocumentId, Passage, StandingAnalysis, Usage, whole_ms};
 use crate::search::analyzer::content_terms;
 use crate::store::{KnownDocument, StoreError};
@@ -32,6 +33,7 @@ const MAX_PARTS: usize = 8;
 const MAX_PASSAGES: u32 = 4_000;
 
 const REPLY_TOKENS: u32 = 900;
+const REPLY: Shape = Shape { name: "summary", fields: &[("summary", Kind::Text), ("key_points", Kind::Texts)] };
 const MAX_KEY_POINTS: usize = 8;
 
 /// Sentences that stand for a summary, and for key points, where there is no model.
@@ -113,13 +115,14 @@ impl Standing {
         failed(id, None, problem)
     }
 
-    /// One call a part; several parts are merged by one more.
+    /// One call a part, more where it is longer than the model can read; several are merged by one more.
     async fn with_model(&self, document: &KnownDocument, passages: Vec<Passage>) -> StandingAnalysis {
         let parts = parts(&passages);
-        let calls = parts.iter().map(|part| self.call(prompt::standing(&document.title, part)));
+        let read = |part: String| self.call(prompt::standing(&document.title, &part));
+        let calls = parts.iter().map(|part| whole_or_halves(part.clone(), &read));
         let mut spent = Spent::default();
         let (mut said, mut failure) = (Vec::new(), None);
-        for outcome in join_all(calls).await {
+        for outcome in join_all(calls).await.into_iter().flatten() {
             match outcome {
                 Ok((reply, cost)) => {
                     spent.add(&cost);
@@ -171,7 +174,7 @@ impl Standing {
             messages,
             max_tokens: REPLY_TOKENS,
             temperature: 0.0,
-            json: true,
+            json: Some(REPLY),
             deadline: self.deadline,
             flow: self.flow,
             hedge: None,

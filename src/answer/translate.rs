@@ -19,7 +19,7 @@ use super::{Work, extractive, prompt};
 use crate::app::App;
 use crate::config::Translate;
 use crate::error::Problem;
-use crate::llm::{Call, Purpose};
+use crate::llm::{Call, Kind, Purpose, Shape};
 use crate::model::{DocumentId, Mode, Usage};
 
 /// How long after its acceptance a question's analyses wait for its translation at the most, and as a part of its time.
@@ -30,7 +30,8 @@ const PATIENCE_SHARE: f64 = 0.05;
 const LONGEST: Duration = Duration::from_secs(10);
 const SHARE: f64 = 0.2;
 
-/// Tokens of the reply.
+/// What the reply is to be, and its tokens.
+const REPLY: Shape = Shape { name: "translated_question", fields: &[("question", Kind::Text)] };
 const REPLY_TOKENS: u32 = 300;
 
 /// Documents that each of two searches offers at the least.
@@ -122,7 +123,7 @@ async fn begin<'a>(app: &'a App, work: &mut Work) -> Option<Translating<'a>> {
         messages: prompt::translate(question, language),
         max_tokens: REPLY_TOKENS,
         temperature: 0.0,
-        json: true,
+        json: Some(REPLY),
         deadline: work.begun + (work.deadline - work.begun).mul_f64(SHARE).min(LONGEST),
         flow: work.record.id.0,
         hedge: None,

@@ -112,7 +112,7 @@ async fn level(matches: &ArgMatches, config: &Config, requests: u32, concurrency
         messages: vec![Message { role: Role::User, content: format!("{prompt} ({number})") }],
         max_tokens,
         temperature: 0.0,
-        json: false,
+        json: None,
         deadline: tokio::time::Instant::now() + DEADLINE,
         flow: Uuid::now_v7(),
         hedge: None,

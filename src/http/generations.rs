@@ -78,7 +78,7 @@ pub(super) async fn generate(
             messages: vec![Message { role: Role::User, content: prompt }],
             max_tokens,
             temperature: 0.7,
-            json: false,
+            json: None,
             deadline,
             flow,
             hedge: None,

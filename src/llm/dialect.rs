@@ -1,6 +1,6 @@
 //! Which optional fields a model's upstream refuses. OpenAI-compatible servers differ: some know no
-//! `response_format`, reasoning models want `max_completion_tokens` and no `temperature`. A refusal that names such a
-//! field is not repeated as it was: the field is left out, from then on.
+//! `response_format`, or no other than a schema; reasoning models want `max_completion_tokens` and no `temperature`. A
+//! refusal that names such a field is not repeated as it was: the field is left out or written otherwise, from then on.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use serde_json::Value;
 /// A field of a request that can be left out or written otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
-    /// Asks for a JSON object; the prompt asks for it as well.
+    /// Asks for a JSON object, of a schema or of any; the prompt asks for it as well.
     ResponseFormat,
     /// Asks for token counts at a stream's end; they are estimated without it.
     StreamOptions,
@@ -25,8 +25,12 @@ pub(super) enum Field {
 /// What is left out or written otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Dialect {
-    /// See [`Field::ResponseFormat`].
-    pub(super) no_response_format: bool,
+    /// See [`Field::ResponseFormat`]: any object is refused.
+    no_json_object: bool,
+    /// See [`Field::ResponseFormat`]: a schema is refused.
+    no_json_schema: bool,
+    /// The model strays from what the prompt asks for unless a schema keeps it to it.
+    strays: bool,
     /// See [`Field::StreamOptions`].
     pub(super) no_stream_options: bool,
     /// See [`Field::Temperature`].
@@ -35,6 +39,45 @@ pub(super) struct Dialect {
     pub(super) completion_tokens: bool,
     /// See [`Field::EncodingFormat`].
     pub(super) no_encoding_format: bool,
+}
+
+/// How a JSON reply is asked for, beside the prompt's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JsonForm {
+    /// As any object, which most upstreams understand.
+    Object,
+    /// As an object of the call's shape.
+    Schema,
+    /// Not at all.
+    Unasked,
+}
+
+impl Dialect {
+    /// How to ask for JSON.
+    pub(super) fn json_form(self) -> JsonForm {
+        if (self.strays || self.no_json_object) && !self.no_json_schema {
+            JsonForm::Schema
+        } else if self.no_json_object {
+            JsonForm::Unasked
+        } else {
+            JsonForm::Object
+        }
+    }
+
+    /// What says that this dialect does without `field` as it writes it now; none where it does not write it.
+    fn without(&mut self, field: Field) -> Option<&mut bool> {
+        Some(match field {
+            Field::ResponseFormat => match self.json_form() {
+                JsonForm::Object => &mut self.no_json_object,
+                JsonForm::Schema => &mut self.no_json_schema,
+                JsonForm::Unasked => return None,
+            },
+            Field::StreamOptions => &mut self.no_stream_options,
+            Field::Temperature => &mut self.no_temperature,
+            Field::MaxTokens => &mut self.completion_tokens,
+            Field::EncodingFormat => &mut self.no_encoding_format,
+        })
+    }
 }
 
 /// What is known of each model.
@@ -47,23 +90,27 @@ impl Dialects {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied().unwrap_or_default()
     }
 
-    /// The model's upstream refuses `field`; false where that was known, so that leaving it out did not help.
-    pub(super) fn learn(&self, model: &str, field: Field) -> bool {
+    /// The model's upstream refused `field` in a request that was written as `sent`; whether writing it otherwise is
+    /// worth a try: not where it was left out already. Of several calls refused at the same time, each may try again.
+    pub(super) fn learn(&self, model: &str, field: Field, sent: Dialect) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let dialect = known.entry(model.to_owned()).or_default();
-        let flag = match field {
-            Field::ResponseFormat => &mut dialect.no_response_format,
-            Field::StreamOptions => &mut dialect.no_stream_options,
-            Field::Temperature => &mut dialect.no_temperature,
-            Field::MaxTokens => &mut dialect.completion_tokens,
-            Field::EncodingFormat => &mut dialect.no_encoding_format,
-        };
-        let new = !std::mem::replace(flag, true);
+        if *dialect != sent {
+            return true;
+        }
+        let new = dialect.without(field).is_some_and(|without| !std::mem::replace(without, true));
         drop(known);
         if new {
             tracing::info!(model, ?field, "the upstream refuses a field of the request; doing without it");
         }
         new
+    }
+
+    /// A reply of the model could not be used; from now on a schema keeps it to what is wanted, where there is one to
+    /// be had.
+    pub(super) fn strayed(&self, model: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(model.to_owned()).or_default().strays = true;
     }
 }
 
@@ -117,10 +164,32 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_learnt_once_for_its_model() {
+    fn a_field_is_learnt_for_its_model_by_every_call_that_was_refused() {
         let dialects = Dialects::default();
-        assert!(dialects.learn("a", Field::Temperature));
-        assert!(!dialects.learn("a", Field::Temperature));
+        let sent = dialects.of("a");
+        assert!(dialects.learn("a", Field::Temperature, sent));
+        assert!(dialects.learn("a", Field::Temperature, sent), "refused at the same time");
+        assert!(!dialects.learn("a", Field::Temperature, dialects.of("a")), "it was left out");
         assert!(dialects.of("a").no_temperature && !dialects.of("b").no_temperature);
+    }
+
+    #[test]
+    fn json_is_asked_for_in_the_form_that_the_upstream_takes() {
+        let dialects = Dialects::default();
+        let form = || dialects.of("m").json_form();
+        let refused = |sent| dialects.learn("m", Field::ResponseFormat, sent);
+        let object = dialects.of("m");
+        assert_eq!(form(), JsonForm::Object);
+        assert!(refused(object) && refused(object), "two calls at the same time");
+        assert_eq!(form(), JsonForm::Schema, "the second refusal was of an object too");
+        assert!(refused(dialects.of("m")));
+        assert_eq!(form(), JsonForm::Unasked);
+        assert!(!refused(dialects.of("m")));
+
+        dialects.strayed("n");
+        let schema = dialects.of("n");
+        assert_eq!(schema.json_form(), JsonForm::Schema);
+        assert!(dialects.learn("n", Field::ResponseFormat, schema));
+        assert_eq!(dialects.of("n").json_form(), JsonForm::Object, "an object was never refused");
     }
 }

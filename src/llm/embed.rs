@@ -86,7 +86,8 @@ impl Llm {
                 .map_err(|_| LlmError::Unavailable { reason: "it kept failing and is paused".to_owned() })?;
             tries += 1;
             self.count_try(meter, model, tries);
-            let body = Bytes::from(request(embed, self.dialects.of(model)));
+            let dialect = self.dialects.of(model);
+            let body = Bytes::from(request(embed, dialect));
             let result = self.endpoint.embeddings(body, embed.deadline).await;
             let result = result.and_then(|reply| read(&reply, embed.texts.len()));
             count_outcome(model, result.as_ref().err());
@@ -106,7 +107,7 @@ impl Llm {
                 return Err(error);
             }
             let wait = match decision {
-                Decision::Without(field) if self.dialects.learn(model, field) => continue,
+                Decision::Without(field) if self.dialects.learn(model, field, dialect) => continue,
                 Decision::GiveUp | Decision::NextModel | Decision::NextModelOrOnceMore | Decision::Without(_) => {
                     return Err(error);
                 }

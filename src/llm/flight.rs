@@ -79,8 +79,10 @@ impl Llm {
                 begun.send_if_modified(|at| at.is_none() && at.replace(permit.granted()).is_none());
             }
             (tries, tries_here) = (tries + 1, tries_here + 1);
-            let (reply, failure) =
-                self.try_once(call, model, prompt, (tries, most), flight.deltas.as_deref_mut(), meter).await;
+            let dialect = self.dialects.of(model);
+            let body = Bytes::from(wire::request(call, model, flight.deltas.is_some(), dialect));
+            let attempt = Try { model, body, deadline: call.deadline, again: tries < most };
+            let (reply, failure) = self.try_once(attempt, prompt, tries, flight.deltas.as_deref_mut(), meter).await;
             let took = permit.granted().elapsed();
             let Some(failure) = failure else {
                 permit.succeeded(reply.tokens.map_or(0, |tokens| tokens.prompt + tokens.completion));
@@ -89,14 +91,17 @@ impl Llm {
             };
             let tried = Tried { permit, ticket, model, tries, deadline: call.deadline };
             let (decision, error) = self.judge(&failure, tried)?;
-            let learnt = matches!(decision, Decision::Without(field) if self.dialects.learn(model, field));
+            if matches!(decision, Decision::Without(field) if self.dialects.learn(model, field, dialect)) {
+                // Each field can be refused once: a question of form, not one of the tries.
+                (tries, tries_here) = (tries - 1, tries_here - 1);
+                continue;
+            }
             // What was streamed cannot be taken back, and must not be said twice.
             if flight.deltas.as_deref().is_some_and(|deltas| !deltas.sent().is_empty()) || tries >= most {
                 return Err(error);
             }
             let wait = match decision {
                 Decision::GiveUp => return Err(error),
-                Decision::Without(_) if learnt => continue,
                 Decision::NextModel | Decision::NextModelOrOnceMore | Decision::Without(_) if models.len() > 1 => None,
                 Decision::NextModel | Decision::Without(_) => return Err(error),
                 Decision::NextModelOrOnceMore if tries_here > 1 => return Err(error),
@@ -126,22 +131,18 @@ impl Llm {
     /// One try; the reply is what came of it, even where it failed.
     async fn try_once(
         &self,
-        call: &Call,
-        model: &str,
+        attempt: Try<'_>,
         prompt: u32,
-        (tries, most): (u32, u32),
+        tries: u32,
         deltas: Option<&mut Deltas>,
         meter: &Meter<'_>,
     ) -> (Reply, Option<Failure>) {
-        let body = Bytes::from(wire::request(call, model, deltas.is_some(), self.dialects.of(model)));
+        let model = attempt.model;
         self.count_try(meter, model, tries);
         let mut unanswered = Unanswered { meter, model, prompt, armed: true };
         let mut reply = Reply::default();
-        let result = self
-            .endpoint
-            .attempt(Try { model, body, deadline: call.deadline, again: tries < most }, deltas, &mut reply)
-            .await;
-        unanswered.armed = matches!(result, Err(Failure::TimedOut(_))) && reply.text.is_empty();
+        let result = self.endpoint.attempt(attempt, deltas, &mut reply).await;
+        unanswered.armed = matches!(result, Err(Failure::TimedOut(_) | Failure::TooSlow)) && reply.text.is_empty();
         drop(unanswered);
         count_outcome(model, result.as_ref().err());
         match reply.tokens {

@@ -19,6 +19,7 @@ mod pace;
 mod patience;
 pub mod price;
 mod retry;
+mod shape;
 mod sse;
 mod stats;
 mod think;
@@ -48,6 +49,7 @@ use crate::model::Usage;
 pub use self::embed::{Embed, Embedded};
 pub use self::hedge::HedgeGroup;
 pub use self::ledger::LedgerEntry;
+pub use self::shape::{Kind, Shape};
 pub use self::stats::Stats;
 
 /// The upstream, shared by everything that calls it.
@@ -125,7 +127,8 @@ impl Llm {
     }
 
     /// Makes a call whose reply is JSON that `check` turns into a value. The reply is read leniently. Where it cannot
-    /// be read or `check` refuses it, the model gets the reason and one more chance.
+    /// be read or `check` refuses it, the model gets the reason and one more chance, and from then on a schema where its
+    /// upstream takes one.
     ///
     /// # Errors
     /// As [`Llm::complete`]; [`LlmError::InvalidReply`] with the raw reply where the second reply is no better.
@@ -144,6 +147,7 @@ impl Llm {
         if first.finish_reason.as_deref() == Some("length") && first.text.contains('{') {
             call.max_tokens = call.max_tokens.saturating_mul(2);
         }
+        self.dialects.strayed(&first.model);
         call.messages.push(Message { role: Role::Assistant, content: first.text.clone() });
         call.messages.push(Message { role: Role::User, content: json::repair_prompt(&problem) });
         // The straggler's clock is for first replies.
@@ -316,8 +320,8 @@ pub struct Call {
     pub max_tokens: u32,
     /// 0 for the most repeatable reply.
     pub temperature: f32,
-    /// Ask the upstream for a JSON object.
-    pub json: bool,
+    /// What the reply is to hold, where it is to be a JSON object.
+    pub json: Option<Shape>,
     /// No wait and no attempt goes on past it.
     pub deadline: Instant,
     /// Whose turn this call takes: calls of one flow (a question) queue behind each other, flows take turns.

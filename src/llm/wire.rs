@@ -4,9 +4,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::dialect::{self, Dialect};
+use super::dialect::{self, Dialect, JsonForm};
 use super::retry::{Failure, StatusFailure};
-use super::{Call, Message};
+use super::{Call, Message, Shape};
 
 #[derive(Serialize)]
 struct ChatRequest<'a> {
@@ -31,8 +31,30 @@ struct StreamOptions {
 }
 
 #[derive(Serialize)]
-struct ResponseFormat {
-    r#type: &'static str,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ResponseFormat {
+    JsonObject,
+    JsonSchema { json_schema: JsonSchema },
+}
+
+#[derive(Serialize)]
+struct JsonSchema {
+    name: &'static str,
+    strict: bool,
+    schema: Value,
+}
+
+impl ResponseFormat {
+    fn of(shape: Shape, form: JsonForm) -> Option<Self> {
+        match form {
+            JsonForm::Object => Some(Self::JsonObject),
+            JsonForm::Schema => {
+                let json_schema = JsonSchema { name: shape.name, strict: true, schema: shape.schema() };
+                Some(Self::JsonSchema { json_schema })
+            }
+            JsonForm::Unasked => None,
+        }
+    }
 }
 
 /// Tokens as the upstream reports them.
@@ -67,7 +89,7 @@ pub(super) fn request(call: &Call, model: &str, stream: bool, dialect: Dialect) 
         temperature: (!dialect.no_temperature).then_some(call.temperature),
         stream,
         stream_options: (stream && !dialect.no_stream_options).then_some(StreamOptions { include_usage: true }),
-        response_format: (call.json && !dialect.no_response_format).then_some(ResponseFormat { r#type: "json_object" }),
+        response_format: call.json.and_then(|shape| ResponseFormat::of(shape, dialect.json_form())),
     };
     // Strings and numbers always serialise.
     serde_json::to_vec(&request).unwrap_or_default()

@@ -7,14 +7,14 @@ use std::time::Duration;
 use dokkai::config::LlmConfig;
 use dokkai::error::Code;
 use dokkai::llm::{
-    Call, CallFailed, Completion, Embed, HedgeGroup, JsonCompletion, LedgerEntry, Llm, LlmError, Message, Purpose,
-    Role, json,
+    Call, CallFailed, Completion, Embed, HedgeGroup, JsonCompletion, Kind, LedgerEntry, Llm, LlmError, Message,
+    Purpose, Role, Shape, json as replies,
 };
 use dokkai::model::CallRecord;
 use dokkai::simulate::embeddings::EmbeddingRequest;
 use dokkai::simulate::faults::Fault;
 use dokkai::simulate::{Options, Simulator};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -57,6 +57,8 @@ fn client_of(fake: &FakeLlm) -> Client {
     client(config(&fake.url()))
 }
 
+const RELEVANCE: Shape = Shape { name: "relevance", fields: &[("relevance", Kind::Number)] };
+
 fn call(prompt: &str) -> Call {
     Call {
         purpose: Purpose::Analysis,
@@ -64,7 +66,7 @@ fn call(prompt: &str) -> Call {
         messages: vec![Message { role: Role::User, content: prompt.to_owned() }],
         max_tokens: 100,
         temperature: 0.0,
-        json: false,
+        json: None,
         deadline: Instant::now() + Duration::from_secs(5),
         flow: Uuid::nil(),
         hedge: None,
@@ -89,8 +91,9 @@ impl Client {
     }
 
     async fn ask_json_within(&self, prompt: &str, time: Duration) -> Result<JsonCompletion<f64>, CallFailed> {
-        let check = |value: &Value| json::score(&value["relevance"]).ok_or_else(|| "relevance is missing".to_owned());
-        let call = Call { json: true, deadline: Instant::now() + time, ..call(prompt) };
+        let check =
+            |value: &Value| replies::score(&value["relevance"]).ok_or_else(|| "relevance is missing".to_owned());
+        let call = Call { json: Some(RELEVANCE), deadline: Instant::now() + time, ..call(prompt) };
         self.llm.complete_json(call, check).await
     }
 
@@ -112,7 +115,7 @@ async fn a_call_sends_what_the_api_defines_and_reports_what_it_took() {
     let fake = FakeLlm::start().await;
     fake.when().always(Answer::text("<think>hm</think>\n払込票で払います"));
     let mut client = client(config(&fake.url()));
-    let done = client.llm.complete(Call { json: true, ..call("料金は") }).await.unwrap();
+    let done = client.llm.complete(Call { json: Some(RELEVANCE), ..call("料金は") }).await.unwrap();
     assert_eq!(done.text, "払込票で払います");
     assert_eq!((done.model.as_str(), done.finish_reason.as_deref()), ("deepseek-v3.2", Some("stop")));
     assert_eq!((done.spent.attempts, done.spent.usage.upstream_calls, done.spent.usage.estimated), (1, 1, false));
@@ -184,14 +187,49 @@ async fn a_field_that_the_upstream_refuses_is_left_out() {
     fake.when().always(Answer::text("{}"));
     let client = client(config(&fake.url()));
     for _ in 0..2 {
-        client.llm.complete(Call { json: true, ..call("q") }).await.unwrap();
+        client.llm.complete(Call { json: Some(RELEVANCE), ..call("q") }).await.unwrap();
     }
-    let formats: Vec<bool> = fake.bodies().iter().map(|body| body["response_format"].is_null()).collect();
-    assert_eq!(formats, [false, true, true]);
+    assert_eq!(formats(&fake), ["json_object", "json_schema", "json_schema"]);
+    let schema = &fake.bodies()[1]["response_format"]["json_schema"];
+    assert_eq!((&schema["name"], &schema["strict"]), (&"relevance".into(), &true.into()));
+    assert_eq!(schema["schema"]["properties"]["relevance"]["type"], "number");
+    assert_eq!(schema["schema"]["required"], json!(["relevance"]));
     let fake = FakeLlm::start().await;
     fake.when().always(Answer::status(400, &[], complaint));
     assert!(client_of(&fake).ask_json("q").await.is_err());
-    assert_eq!(fake.requests().len(), 2, "the same complaint again ends it");
+    assert_eq!(formats(&fake), ["json_object", "json_schema", "none"], "the same complaint again ends it");
+}
+
+#[tokio::test]
+async fn calls_that_are_refused_a_field_at_the_same_time_all_go_on_without_it() {
+    let fake = FakeLlm::start().await;
+    let complaint = r#"{"error":{"message":"response_format is not supported"}}"#;
+    fake.when().then((0..4).map(|_| Answer::status(400, &[], complaint)));
+    fake.when().always(Answer::text("{}"));
+    let client = client(config(&fake.url()));
+    let asked = Call { json: Some(RELEVANCE), ..call("q") };
+    let done = futures_util::future::join_all((0..4).map(|_| client.llm.complete(asked.clone()))).await;
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    assert_eq!(fake.requests().len(), 8, "each is refused once: {:?}", formats(&fake));
+}
+
+#[tokio::test]
+async fn a_model_whose_reply_cannot_be_used_is_kept_to_a_schema_from_then_on() {
+    let fake = FakeLlm::start().await;
+    fake.when().then([Answer::text(r#"{"answer": 42}"#)]);
+    fake.when().always(Answer::text(r#"{"relevance": 0.5}"#));
+    let client = client_of(&fake);
+    for repairs in [1, 0] {
+        let done = client.ask_json("q").await.unwrap();
+        assert_eq!((done.value, done.completion.spent.repairs), (0.5, repairs));
+    }
+    assert_eq!(formats(&fake), ["json_object", "json_schema", "json_schema"]);
+}
+
+/// How each request asked for JSON.
+fn formats(fake: &FakeLlm) -> Vec<String> {
+    let format = |body: &Value| body["response_format"]["type"].as_str().unwrap_or("none").to_owned();
+    fake.bodies().iter().map(format).collect()
 }
 
 #[tokio::test]
@@ -207,7 +245,8 @@ async fn a_call_that_never_succeeds_ends_with_its_last_reason() {
     };
     check(Answer::status(500, &[], ""), Code::UpstreamUnavailable, 4).await;
     check(Answer::status(429, &[], ""), Code::UpstreamRateLimited, 4).await;
-    check(Answer::silence(), Code::UpstreamTimeout, 4).await;
+    // As slow as it was, it would be again.
+    check(Answer::silence(), Code::UpstreamTimeout, 2).await;
     check(Answer::body("no"), Code::UpstreamInvalidReply, 4).await;
     check(Answer::text(""), Code::UpstreamRefused, 4).await;
     check(Answer::refusal(), Code::UpstreamRefused, 2).await;

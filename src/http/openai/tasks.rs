@@ -96,7 +96,7 @@ pub(super) async fn perform(app: &App, task: Task, body: &ChatBody) -> Result<Do
         messages: body.prompt(),
         max_tokens: asked.clamp(1, REPLY_TOKENS),
         temperature: 0.0,
-        json: false,
+        json: None,
         deadline: Instant::now() + PATIENCE,
         flow: Uuid::now_v7(),
         hedge: None,
