@@ -19,7 +19,7 @@ use normal::Normal;
 pub use sought::Sought;
 
 /// Rises whenever the same text gives other terms, so that an index made by an older analyser is rebuilt.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +37,7 @@ pub enum TokenKind {
 /// A term and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// Normalised; for words the dictionary form or the stem.
+    /// Normalised; for words the dictionary form or the stem, for words of several kanji only these.
     pub term: String,
     /// First character, in Unicode scalar values of the analysed text.
     pub start: usize,

@@ -6,6 +6,7 @@
 mod candidates;
 mod loanwords;
 mod narrow;
+mod postings;
 mod query;
 mod rank;
 mod respelling;

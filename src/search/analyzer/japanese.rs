@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use vibrato::tokenizer::worker::Worker;
 use vibrato::{Dictionary, Tokenizer};
 
-use super::TokenKind;
+use super::{TokenKind, is_han, is_hiragana};
 
 /// IPADIC, made by `examples/build_ipadic.rs`.
 static DICTIONARY: &[u8] = include_bytes!("../../../assets/ipadic.zst");
@@ -38,6 +38,9 @@ const LONGEST_STRETCH: usize = 1_000;
 /// A trailing `ー` is spelling, not meaning, in words of at least this many characters (サーバ, サーバー).
 const LONG_LOAN_WORD: usize = 4;
 
+/// Most kana between two kanji that only help to read the first.
+const MOST_OKURIGANA: usize = 2;
+
 /// One word: its dictionary form, and its place counted in characters from the start of the run.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Word {
@@ -65,7 +68,7 @@ fn words_by(worker: &mut Worker<'_>, run: &[char]) -> Vec<Word> {
                 let place = token.range_char();
                 let offset = index * LONGEST_STRETCH;
                 words.push(Word {
-                    term: without_trailing_mark(form).to_owned(),
+                    term: settled(pos1, form),
                     start: offset + place.start,
                     end: offset + place.end,
                     kind,
@@ -87,6 +90,27 @@ fn kind(pos1: &str, pos2: &str, form: &str) -> Option<TokenKind> {
         _ if super::stop::is_japanese(form) => Some(TokenKind::Stop),
         _ => Some(TokenKind::Word),
     }
+}
+
+/// A dictionary form in the one of its spellings that is looked up.
+fn settled(pos1: &str, form: &str) -> String {
+    if matches!(pos1, "名詞" | "動詞") && leaves_okurigana_out(form) {
+        form.chars().filter(|&c| is_han(c)).collect()
+    } else {
+        without_trailing_mark(form).to_owned()
+    }
+}
+
+/// Whether a word of several kanji may be written without the kana that help to read them: 申し込み is 申込み and 申込,
+/// and what one has 申し込む for. The kana of 男の子 or 我が国 are words of their own.
+fn leaves_okurigana_out(form: &str) -> bool {
+    let parts: Vec<&str> = form.split(is_han).collect();
+    let kanji = parts.len() - 1;
+    let between = parts.get(1..kanji).unwrap_or_default();
+    kanji > 1
+        && parts.first().is_some_and(|before| before.is_empty())
+        && parts.iter().all(|kana| kana.chars().all(is_hiragana))
+        && between.iter().all(|kana| kana.chars().count() <= MOST_OKURIGANA && !kana.ends_with(['の', 'が']))
 }
 
 fn without_trailing_mark(form: &str) -> &str {
@@ -114,6 +138,10 @@ mod tests {
         check("コピー", &["コピー"]);
         check("佐々木", &["佐々木"]);
         check("それは何ですか", &[]);
+        check("申し込みは申込みで、申込も申し込んだ", &["申込", "申込", "申込", "申込"]);
+        check("手続きと手続", &["手続", "手続"]);
+        check("男の子が立ち止まる", &["男の子", "立止"]);
+        check("食べた", &["食べる"]);
     }
 
     #[test]

@@ -69,10 +69,8 @@ impl Sought {
     fn may_stand_in(&self, run: &[char]) -> bool {
         match run.first() {
             Some(&first) if is_japanese(first) => {
-                let holds = |beginning: &Vec<char>| {
-                    beginning.is_empty() || run.windows(beginning.len()).any(|window| window == beginning)
-                };
-                self.beginnings.iter().any(holds) || (self.numbers && !numeral::counted(run).is_empty())
+                self.beginnings.iter().any(|beginning| holds(run, beginning))
+                    || (self.numbers && !numeral::counted(run).is_empty())
             }
             Some(first) => self.initials.contains(first) || !run.iter().all(char::is_ascii_alphabetic),
             None => false,
@@ -85,6 +83,16 @@ impl Sought {
 fn beginning(term: &[char]) -> &[char] {
     let end = term.iter().rposition(|&c| !is_hiragana(c)).map_or(term.len().saturating_sub(2), |last| last + 1);
     term.get(..end).unwrap_or_default()
+}
+
+/// Whether some characters stand in a run one after the other, where kana may stand between them: a term is without
+/// those that only help to read its kanji.
+fn holds(run: &[char], beginning: &[char]) -> bool {
+    let Some((first, others)) = beginning.split_first() else { return true };
+    run.iter().enumerate().filter(|(_, character)| *character == first).any(|(at, _)| {
+        let mut rest = run.iter().skip(at + 1);
+        others.iter().all(|other| rest.find(|&c| c == other || !is_hiragana(*c)) == Some(other))
+    })
 }
 
 #[cfg(test)]
@@ -107,6 +115,7 @@ mod tests {
         let texts = [
             "参照は二つまで作られる。可変の参照",
             "雨が降っていたので取り消され、申し込んだ人が来た。たずねた人もきた。",
+            "取消しと申込、申込みの雨、降る",
             "平成六年のこと",
             "He died; the email of iso9001's author lies. The sky, 平成6年。",
             "サーバとhtmlで、車とくるまの色を変える。",

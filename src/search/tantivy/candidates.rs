@@ -1,17 +1,20 @@
-//! The documents with the best entries, found without going through all entries that hold some term.
+//! The documents with the best entries, found without scoring all entries that hold some term.
 //!
-//! tantivy leaves out what cannot reach the worst of the best found so far, but at first it has found none, and common
-//! terms stand everywhere. So the rarest terms are asked for alone at first. What they find scores at least as much
-//! when all terms count, and that is the least from which the whole question is then searched: the same documents as
-//! without it, sooner.
+//! The terms are ordered by what they are worth. As soon as enough documents are found, the least worthy ones together
+//! cannot lift an entry above the worst of these, so entries that hold no other term are passed over, and these terms
+//! are looked up only in what the others found (`MaxScore`). At first nothing is found, and common terms stand
+//! everywhere. So the rarest terms are asked for alone at first: what they find scores at least as much when all terms
+//! count, and from there the whole question is then searched.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use tantivy::query::{EnableScoring, Query};
+use tantivy::{DocId, SegmentReader};
 
-use super::narrow::Narrowed;
+use super::narrow::Wanted;
+use super::postings::ScoredPostings;
 use super::query::Breadth;
+use super::segment::{Part, Segment};
 use super::statistics::Snapshot;
 use super::terms::Found;
 
@@ -21,51 +24,139 @@ pub(super) type Candidate = (usize, usize);
 /// What rounding may take from a sum of scores in another order.
 const ROUNDED: f32 = 0.9999;
 
-/// The `wanted` documents with the best entries of one size, among those `within` a query or all, in no order.
+/// Entries that are scored together, one term after the other: their scores stay in the processor's nearest memory.
+const WINDOW: usize = 4_096;
+
+/// The `count` documents with the best entries of one size, among the wanted ones or all, in no order.
 pub(super) fn candidates(
     snapshot: &Snapshot,
-    terms: &Found<'_>,
+    part: fn(&Segment) -> &Part,
+    found: &Found<'_>,
     breadth: Breadth,
-    within: Option<&dyn Query>,
-    wanted: usize,
+    wanted: Option<&Wanted>,
+    count: usize,
 ) -> tantivy::Result<impl Iterator<Item = Candidate> + use<>> {
-    let search = |query, least| best(snapshot, terms, query, within, Best::new(wanted, least));
-    let least = match terms.telling_query(breadth) {
-        Some(query) => search(query, 0.0)?.least() * ROUNDED,
-        None => 0.0,
+    let sought = found.sought(breadth);
+    let search = |terms: &[usize], least| -> tantivy::Result<Best> {
+        let terms = found.by_worth(terms);
+        let mut best = Best::new(count, least);
+        let mut window = Window::default();
+        let readers = snapshot.searcher.segment_readers();
+        // One after the other, so that each begins from what those before it have found.
+        for (ordinal, (segment, reader)) in snapshot.segments.iter().zip(readers).enumerate() {
+            let postings = found.postings(ordinal, part(segment), &terms)?;
+            Among { ordinal, segment, reader, wanted }.add_best(&mut best, postings, &mut window);
+        }
+        Ok(best)
     };
-    Ok(search(terms.query(breadth), least)?.kept.into_iter().map(|Reverse((_, Reverse(document)))| document))
+    let telling = found.telling(&sought);
+    let least = if telling.is_empty() { 0.0 } else { search(telling, 0.0)?.least() * ROUNDED };
+    Ok(search(&sought, least)?.kept.into_iter().map(|Reverse((_, Reverse(document)))| document))
 }
 
-fn best(
-    snapshot: &Snapshot,
-    terms: &Found<'_>,
-    query: Box<dyn Query>,
-    within: Option<&dyn Query>,
-    mut best: Best,
-) -> tantivy::Result<Best> {
-    let query = match within {
-        Some(within) => Box::new(Narrowed::new(query, within.box_clone())),
-        None => query,
-    };
-    let scoring = EnableScoring::enabled_from_statistics_provider(&terms.frequencies, &snapshot.searcher);
-    let weight = query.weight(scoring)?;
-    for (ordinal, (segment, reader)) in snapshot.segments.iter().zip(snapshot.searcher.segment_readers()).enumerate() {
-        // One after the other, so that each begins from what those before it have found.
-        weight.for_each_pruning(best.least(), reader, &mut |entry, score| {
-            if !reader.is_deleted(entry) {
-                best.add((ordinal, segment.place_of(entry)), score);
+/// The scores of neighbouring entries.
+struct Window {
+    scores: [f32; WINDOW],
+    /// Which entries have a score, as bits.
+    seen: [u64; WINDOW / 64],
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { scores: [0.0; WINDOW], seen: [0; WINDOW / 64] }
+    }
+}
+
+impl Window {
+    fn add(&mut self, at: usize, score: f32) {
+        if let (Some(sum), Some(seen)) = (self.scores.get_mut(at), self.seen.get_mut(at / 64)) {
+            *sum += score;
+            *seen |= 1 << (at % 64);
+        }
+    }
+
+    /// Hands over each score with its place, in their order, and forgets them.
+    fn drain(&mut self, mut each: impl FnMut(usize, f32)) {
+        for (block, seen) in self.seen.iter_mut().enumerate() {
+            while *seen != 0 {
+                let at = block * 64 + seen.trailing_zeros() as usize;
+                *seen &= *seen - 1;
+                if let Some(score) = self.scores.get_mut(at) {
+                    each(at, std::mem::take(score));
+                }
             }
-            best.least()
-        })?;
+        }
+    }
+}
+
+/// The entries of a segment that may be found.
+struct Among<'a> {
+    ordinal: usize,
+    segment: &'a Segment,
+    reader: &'a SegmentReader,
+    wanted: Option<&'a Wanted>,
+}
+
+impl Among<'_> {
+    /// Adds the documents with the best entries of some lists, the worthiest list first, to what was found.
+    fn add_best(&self, best: &mut Best, mut lists: Vec<ScoredPostings<'_>>, window: &mut Window) {
+        // What the lists from each one on are worth together at the most.
+        let mut sum = 0.0;
+        let sums = lists.iter().rev().map(|list| {
+            sum += list.weight();
+            sum
+        });
+        let mut rest: Vec<f32> = std::iter::once(0.0).chain(sums).collect();
+        rest.reverse();
+        loop {
+            let finding = rest.iter().position(|&rest| rest <= best.least()).unwrap_or(lists.len());
+            let (finding, completing) = lists.split_at_mut(finding);
+            let rest = rest.get(finding.len()..).unwrap_or_default();
+            let at_most = rest.first().copied().unwrap_or_default();
+            let Some(first) = finding.iter().filter_map(ScoredPostings::next).min() else { break };
+            let Some(start) = self.next_wanted(first) else { break };
+            for list in finding {
+                list.between(start, start.saturating_add(WINDOW as DocId), |entry, score| {
+                    window.add((entry - start) as usize, score);
+                });
+            }
+            window.drain(|at, score| {
+                let (entry, least) = (start + at as DocId, best.least());
+                if score + at_most > least
+                    && self.is_wanted(entry)
+                    && let Some(score) = completed(score, completing, rest, entry, least)
+                {
+                    best.add((self.ordinal, self.segment.place_of(entry)), score);
+                }
+            });
+        }
         best.settle();
     }
-    Ok(best)
+
+    fn next_wanted(&self, from: DocId) -> Option<DocId> {
+        self.wanted.map_or(Some(from), |wanted| wanted.next(self.ordinal, from))
+    }
+
+    fn is_wanted(&self, entry: DocId) -> bool {
+        !self.reader.is_deleted(entry) && self.wanted.is_none_or(|wanted| wanted.holds(self.ordinal, entry))
+    }
+}
+
+/// A score with what further lists add to it, unless it cannot come to more than the least. `rest` is what the lists from
+/// each one on are worth at the most.
+fn completed(mut score: f32, lists: &mut [ScoredPostings<'_>], rest: &[f32], entry: DocId, least: f32) -> Option<f32> {
+    for (list, rest) in lists.iter_mut().zip(rest) {
+        if score + rest <= least {
+            return None;
+        }
+        score += list.score(entry);
+    }
+    (score > least).then_some(score)
 }
 
 /// The best documents so far.
 struct Best {
-    wanted: usize,
+    count: usize,
     /// What is known that all of the best score more than.
     least: f32,
     /// The worst first; of equal ones the later. Scores are positive, so their bits are in their order.
@@ -75,8 +166,8 @@ struct Best {
 }
 
 impl Best {
-    fn new(wanted: usize, least: f32) -> Self {
-        Self { wanted, least, kept: BinaryHeap::new(), current: None }
+    fn new(count: usize, least: f32) -> Self {
+        Self { count, least, kept: BinaryHeap::new(), current: None }
     }
 
     fn add(&mut self, document: Candidate, score: f32) {
@@ -93,21 +184,29 @@ impl Best {
     fn settle(&mut self) {
         let Some((document, score)) = self.current.take() else { return };
         self.kept.push(Reverse((score.to_bits(), Reverse(document))));
-        if self.kept.len() > self.wanted {
+        if self.kept.len() > self.count {
             self.kept.pop();
         }
     }
 
     /// What another document must score more than.
     fn least(&self) -> f32 {
-        let worst = self.kept.peek().filter(|_| self.kept.len() == self.wanted);
+        let worst = self.kept.peek().filter(|_| self.kept.len() == self.count);
         worst.map_or(self.least, |Reverse((bits, _))| f32::from_bits(*bits).max(self.least))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use super::super::TantivySearch;
+    use super::super::query::Question;
+    use super::super::rank;
     use super::*;
+    use crate::model::{DocumentId, Passage, PassageId};
+    use crate::search::{Change, DocumentState, IndexedDocument, Search as _};
 
     #[test]
     fn documents_are_kept_by_their_best_entry_and_the_earlier_of_equals() {
@@ -124,5 +223,91 @@ mod tests {
         let mut kept: Vec<Candidate> = best.kept.into_iter().map(|Reverse((_, Reverse(document)))| document).collect();
         kept.sort_unstable();
         assert_eq!(kept, [(0, 1), (1, 0)]);
+    }
+
+    fn absent(number: u64) -> Change {
+        let document_id = DocumentId(uuid::Uuid::from_u128(number.into()));
+        Change { seq: number, document_id, state: DocumentState::Absent }
+    }
+
+    fn present(number: u64, texts: &[String]) -> Change {
+        let absent = absent(number);
+        let passage = |(ordinal, text): (u32, &String)| Passage {
+            id: PassageId { document_id: absent.document_id, ordinal },
+            start: 0,
+            end: text.len(),
+            text: text.clone(),
+            page: None,
+            heading: None,
+        };
+        let document = IndexedDocument {
+            title: String::new(),
+            collection: "default".to_owned(),
+            facets: Vec::new(),
+            file_name: None,
+            language: None,
+            passages: (0..).zip(texts).map(passage).collect(),
+        };
+        Change { state: DocumentState::Present(Arc::new(document)), ..absent }
+    }
+
+    /// Words that are the rarer the higher their number.
+    fn text(dice: &mut fastrand::Rng) -> String {
+        let mut word = || {
+            let most = dice.usize(..400);
+            format!("word{} ", dice.usize(..=most))
+        };
+        (0..12).map(|_| word()).collect()
+    }
+
+    #[test]
+    fn a_window_hands_its_scores_over_in_order_and_once() {
+        let mut window = Window::default();
+        for (at, score) in [(4_095, 1.0), (3, 2.0), (64, 0.5), (3, 0.25)] {
+            window.add(at, score);
+        }
+        let mut drained = Vec::new();
+        window.drain(|at, score| drained.push((at, score)));
+        assert_eq!(drained, [(3, 2.25), (64, 0.5), (4_095, 1.0)]);
+        window.drain(|_, _| panic!("nothing is left"));
+    }
+
+    #[tokio::test]
+    async fn candidates_have_the_best_entries_of_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let search = TantivySearch::open(folder.path(), "test").unwrap();
+        let mut dice = fastrand::Rng::with_seed(1);
+        let mut seq = 0;
+        for _ in 0..2 {
+            let batch = (0..2_000).map(|_| {
+                seq += 1;
+                present(seq, &[text(&mut dice), text(&mut dice), text(&mut dice)])
+            });
+            search.apply(batch.collect()).await.unwrap();
+        }
+        let deleted = (1..=300).map(|number| Change { seq: seq + number, ..absent(number * 7) });
+        search.apply(deleted.collect()).await.unwrap();
+        let snapshot = search.inner.snapshot.read().unwrap().clone();
+        let fields = &search.inner.fields;
+        for question in
+            ["word1 word2 word3 word4 word5 word6 word7 word8 word399", "word3 word9", "word350", "word0 word2"]
+        {
+            let question = Question::new(&snapshot, question).unwrap();
+            let parts = snapshot.segments.iter().map(|segment| &segment.passages);
+            let found = Found::new(&snapshot.passages, &question.passage_terms(fields), parts).unwrap();
+            let some = candidates(&snapshot, |segment| &segment.passages, &found, Breadth::Words, None, 10).unwrap();
+            let mut best: HashMap<Candidate, f32> = HashMap::new();
+            for (ordinal, segment) in snapshot.segments.iter().enumerate() {
+                let reader = snapshot.searcher.segment_reader(ordinal as u32);
+                let entries: Vec<DocId> = reader.doc_ids_alive().collect();
+                for (entry, score) in rank::scores(&found, ordinal, &segment.passages, &entries).unwrap() {
+                    let of_document = best.entry((ordinal, segment.place_of(entry))).or_default();
+                    *of_document = of_document.max(score);
+                }
+            }
+            let worst = some.map(|candidate| best.remove(&candidate).unwrap()).fold(f32::INFINITY, f32::min);
+            let left = best.values().copied().fold(0.0, f32::max);
+            assert!(worst >= left * ROUNDED, "{worst} was taken and {left} was not");
+        }
     }
 }

@@ -1,122 +1,142 @@
-//! A search among some of the entries only.
-//!
-//! tantivy skips what cannot reach the top only in a plain OR of terms; joined with a condition by AND it scores every
-//! entry that fulfils both. Here the OR runs as it is, and entries that are not wanted are left out of what it finds.
-//! Where few entries are wanted, the AND is quicker.
+//! The entries that a search is narrowed to, gathered once for all of its steps.
 
 use std::ops::Bound;
 
-use tantivy::query::{
-    BooleanQuery, ConstScoreQuery, EnableScoring, Explanation, InvertedIndexRangeQuery, Occur, Query, Scorer,
-    TermQuery, Weight,
-};
-use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocId, DocSet as _, Score, SegmentReader, Term};
+use tantivy::postings::BlockSegmentPostings;
+use tantivy::schema::IndexRecordOption;
+use tantivy::{DocId, InvertedIndexReader, SegmentReader};
 
 use super::schema::Fields;
+use super::statistics::Snapshot;
 use crate::model::filter::{Condition, Filter, key_range};
 
-/// One in so many entries or fewer is few.
-const FEW: u64 = 16;
+/// The entries that fulfil all conditions, segment by segment.
+pub(super) struct Wanted(Vec<Entries>);
 
-/// What entries must be to be wanted; `None` where all are.
-pub(super) fn wanted(fields: &Fields, collection: Option<&str>, filter: Option<&Filter>) -> Option<Box<dyn Query>> {
-    let collection = collection.map(|name| {
-        let term = Term::from_field_text(fields.collection, name);
-        Box::new(TermQuery::new(term, IndexRecordOption::Basic)) as Box<dyn Query>
-    });
-    let conditions = filter.into_iter().flat_map(Filter::conditions).map(|one| condition(fields.facets, one));
-    let mut all: Vec<Box<dyn Query>> = collection.into_iter().chain(conditions).collect();
-    match all.len() {
-        0 | 1 => all.pop(),
-        _ => Some(Box::new(BooleanQuery::new(all.into_iter().map(|one| (Occur::Must, one)).collect()))),
-    }
-}
-
-fn condition(field: Field, condition: &Condition) -> Box<dyn Query> {
-    let one = |range| -> (Occur, Box<dyn Query>) {
-        let term = |text: String| Term::from_field_text(field, &text);
-        match key_range(&condition.path, range) {
-            (Bound::Included(low), Bound::Included(high)) if low == high => {
-                (Occur::Should, Box::new(TermQuery::new(term(low), IndexRecordOption::Basic)))
-            }
-            (low, high) => (Occur::Should, Box::new(InvertedIndexRangeQuery::new(low.map(term), high.map(term)))),
+impl Wanted {
+    /// `None` where there is no condition.
+    pub(super) fn new(
+        fields: &Fields,
+        snapshot: &Snapshot,
+        collection: Option<&str>,
+        filter: Option<&Filter>,
+    ) -> tantivy::Result<Option<Self>> {
+        if collection.is_none() && filter.is_none() {
+            return Ok(None);
         }
-    };
-    Box::new(BooleanQuery::new(condition.ranges.iter().map(one).collect()))
-}
+        let mut segments = Vec::with_capacity(snapshot.segments.len());
+        for reader in snapshot.searcher.segment_readers() {
+            let of_collection = collection.map(|name| in_collection(fields, reader, name));
+            let facets = reader.inverted_index(fields.facets)?;
+            let conditions = filter.into_iter().flat_map(Filter::conditions);
+            let fulfilled = conditions.map(|condition| fulfilling(&facets, reader.max_doc(), condition));
+            let all = of_collection.into_iter().chain(fulfilled).reduce(|a, b| Ok(a?.and(&b?)));
+            segments.push(all.unwrap_or_else(|| Ok(Entries::all(reader.max_doc())))?);
+        }
+        Ok(Some(Self(segments)))
+    }
 
-/// A query among wanted entries.
-#[derive(Debug)]
-pub(super) struct Narrowed {
-    query: Box<dyn Query>,
-    wanted: Box<dyn Query>,
-}
+    /// Whether an entry of a segment is among them.
+    pub(super) fn holds(&self, segment: usize, entry: DocId) -> bool {
+        self.0.get(segment).is_some_and(|entries| entries.holds(entry))
+    }
 
-impl Narrowed {
-    pub(super) fn new(query: Box<dyn Query>, wanted: Box<dyn Query>) -> Self {
-        Self { query, wanted }
+    /// The first of a segment from an entry on.
+    pub(super) fn next(&self, segment: usize, from: DocId) -> Option<DocId> {
+        self.0.get(segment)?.next(from)
     }
 }
 
-impl Clone for Narrowed {
-    fn clone(&self) -> Self {
-        Self::new(self.query.as_ref().box_clone(), self.wanted.as_ref().box_clone())
+fn in_collection(fields: &Fields, reader: &SegmentReader, name: &str) -> tantivy::Result<Entries> {
+    let collections = reader.inverted_index(fields.collection)?;
+    let mut entries = Entries::none(reader.max_doc());
+    if let Some(info) = collections.terms().get(name)? {
+        entries.add(collections.read_block_postings_from_terminfo(&info, IndexRecordOption::Basic)?);
     }
+    Ok(entries)
 }
 
-impl Query for Narrowed {
-    fn weight(&self, scoring: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        let free = ConstScoreQuery::new(self.wanted.as_ref().box_clone(), 0.0);
-        let both =
-            BooleanQuery::new(vec![(Occur::Must, self.query.as_ref().box_clone()), (Occur::Must, Box::new(free))]);
-        let plain = match scoring {
-            EnableScoring::Enabled { searcher, .. } => EnableScoring::disabled_from_searcher(searcher),
-            EnableScoring::Disabled { .. } => scoring,
+/// The entries with a value in one of a condition's ranges.
+fn fulfilling(facets: &InvertedIndexReader, count: DocId, condition: &Condition) -> tantivy::Result<Entries> {
+    let mut entries = Entries::none(count);
+    for range in &condition.ranges {
+        let (low, high) = key_range(&condition.path, range);
+        let values = facets.terms().range();
+        let values = match &low {
+            Bound::Included(low) => values.ge(low),
+            Bound::Excluded(low) => values.gt(low),
+            Bound::Unbounded => values,
         };
-        Ok(Box::new(NarrowedWeight {
-            query: self.query.weight(scoring)?,
-            wanted: self.wanted.weight(plain)?,
-            both: both.weight(scoring)?,
-        }))
-    }
-}
-
-struct NarrowedWeight {
-    query: Box<dyn Weight>,
-    wanted: Box<dyn Weight>,
-    both: Box<dyn Weight>,
-}
-
-impl Weight for NarrowedWeight {
-    fn scorer(&self, reader: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
-        self.both.scorer(reader, boost)
-    }
-
-    fn explain(&self, reader: &SegmentReader, entry: DocId) -> tantivy::Result<Explanation> {
-        self.both.explain(reader, entry)
-    }
-
-    fn for_each_pruning(
-        &self,
-        threshold: Score,
-        reader: &SegmentReader,
-        callback: &mut dyn FnMut(DocId, Score) -> Score,
-    ) -> tantivy::Result<()> {
-        let mut wanted = self.wanted.scorer(reader, 1.0)?;
-        if u64::from(wanted.size_hint()) * FEW <= u64::from(reader.max_doc()) {
-            return self.both.for_each_pruning(threshold, reader, callback);
+        let values = match &high {
+            Bound::Included(high) => values.le(high),
+            Bound::Excluded(high) => values.lt(high),
+            Bound::Unbounded => values,
+        };
+        let mut values = values.into_stream()?;
+        while values.advance() {
+            entries.add(facets.read_block_postings_from_terminfo(values.value(), IndexRecordOption::Basic)?);
         }
-        let mut threshold = threshold;
-        // Entries come in rising order.
-        self.query.for_each_pruning(threshold, reader, &mut |entry, score| {
-            if wanted.doc() < entry {
-                wanted.seek(entry);
+    }
+    Ok(entries)
+}
+
+/// Some of a segment's entries, a bit for each of all.
+struct Entries(Vec<u64>);
+
+impl Entries {
+    fn none(count: DocId) -> Self {
+        Self(vec![0; (count as usize).div_ceil(64)])
+    }
+
+    fn all(count: DocId) -> Self {
+        Self(vec![u64::MAX; (count as usize).div_ceil(64)])
+    }
+
+    fn add(&mut self, mut postings: BlockSegmentPostings) {
+        while !postings.docs().is_empty() {
+            for &entry in postings.docs() {
+                if let Some(bits) = self.0.get_mut(entry as usize / 64) {
+                    *bits |= 1 << (entry % 64);
+                }
             }
-            if wanted.doc() == entry {
-                threshold = callback(entry, score);
-            }
-            threshold
-        })
+            postings.advance();
+        }
+    }
+
+    fn and(mut self, other: &Self) -> Self {
+        self.0.iter_mut().zip(&other.0).for_each(|(bits, others)| *bits &= others);
+        self
+    }
+
+    fn holds(&self, entry: DocId) -> bool {
+        self.0.get(entry as usize / 64).is_some_and(|bits| bits >> (entry % 64) & 1 == 1)
+    }
+
+    fn next(&self, from: DocId) -> Option<DocId> {
+        let mut place = from as usize / 64;
+        let mut bits = self.0.get(place)? & (u64::MAX << (from % 64));
+        while bits == 0 {
+            place += 1;
+            bits = *self.0.get(place)?;
+        }
+        Some(place as DocId * 64 + bits.trailing_zeros())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_found_from_any_on() {
+        let mut entries = Entries::none(200);
+        for entry in [3_u32, 63, 64, 199] {
+            entries.0[entry as usize / 64] |= 1 << (entry % 64);
+        }
+        let next: Vec<Option<DocId>> = [0, 3, 4, 64, 65, 199, 200, 500].map(|from| entries.next(from)).to_vec();
+        assert_eq!(next, [Some(3), Some(3), Some(63), Some(64), Some(199), Some(199), None, None]);
+        assert!(entries.holds(63) && !entries.holds(62) && !entries.holds(1_000));
+        let both = Entries::all(200).and(&entries);
+        assert_eq!(both.0, entries.0);
     }
 }

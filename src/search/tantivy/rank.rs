@@ -7,17 +7,15 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
-use tantivy::postings::Postings;
-use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, DocSet, SegmentReader};
+use tantivy::{DocId, SegmentReader};
 use uuid::Uuid;
 
 use super::candidates::{Candidate, candidates};
-use super::narrow;
+use super::narrow::Wanted;
 use super::query::{Breadth, Question};
 use super::schema::{DIGEST, Fields, HIGH, LOW, ORDINAL};
 use super::segment::{Part, Segment};
-use super::statistics::{Curve, Snapshot};
+use super::statistics::Snapshot;
 use super::terms::Found;
 use super::translations::Translations;
 use crate::model::DocumentId;
@@ -34,20 +32,22 @@ pub(super) fn documents(
     asked: &SearchQuery,
 ) -> tantivy::Result<Vec<DocumentHit>> {
     let wanted = asked.limit.saturating_add(SPARE_DOCUMENTS);
-    let narrowed = narrow::wanted(fields, asked.collection.as_deref(), asked.filter.as_ref());
+    let narrowed = Wanted::new(fields, snapshot, asked.collection.as_deref(), asked.filter.as_ref())?;
     let parts = || snapshot.segments.iter().map(AsRef::as_ref);
     let passages =
-        Found::new(&snapshot.passages, question.passage_terms(fields), parts().map(|s: &Segment| &s.passages))?;
-    let wholes = Found::new(&snapshot.documents, question.whole_terms(fields), parts().map(|s: &Segment| &s.wholes))?;
+        Found::new(&snapshot.passages, &question.passage_terms(fields), parts().map(|s: &Segment| &s.passages))?;
+    let wholes = Found::new(&snapshot.documents, &question.whole_terms(fields), parts().map(|s: &Segment| &s.wholes))?;
+    let best = |part: fn(&Segment) -> &Part, terms: &Found<'_>, breadth| {
+        candidates(snapshot, part, terms, breadth, narrowed.as_ref(), wanted)
+    };
     // A passage that only bigrams find still comes in by its document.
-    let best = |terms: &Found<'_>, breadth| candidates(snapshot, terms, breadth, narrowed.as_deref(), wanted);
-    // A passage that only bigrams find still comes in by its document.
-    let all = best(&passages, Breadth::Words)?.chain(best(&wholes, Breadth::RareGrams)?).collect();
+    let by_passage = best(|segment| &segment.passages, &passages, Breadth::Words)?;
+    let all = by_passage.chain(best(|segment| &segment.wholes, &wholes, Breadth::RareGrams)?).collect();
     let mut ranked = ranked(scored(snapshot, &passages, &wholes, &all)?);
     let known = all
         .iter()
         .filter_map(|&(ordinal, place)| Some((snapshot.segments.get(ordinal)?.document(place)?, (ordinal, place))));
-    let translations = Translations::new(fields, snapshot, narrowed.as_deref())?;
+    let translations = Translations::new(fields, snapshot, narrowed.as_ref());
     translations.join(&mut ranked, asked.limit, &known.collect())?;
     in_order(&mut ranked);
     ranked.truncate(asked.limit);
@@ -72,7 +72,6 @@ fn scored(
     documents: &BTreeSet<Candidate>,
 ) -> tantivy::Result<HashMap<DocumentId, Scored>> {
     let mut scored: HashMap<DocumentId, Scored> = HashMap::with_capacity(documents.len());
-    let (passage_weights, whole_weights) = (passages.weights(), wholes.weights());
     for (ordinal, (segment, reader)) in snapshot.segments.iter().zip(snapshot.searcher.segment_readers()).enumerate() {
         let (mut small, mut large) = (Vec::new(), Vec::new());
         for (_, place) in documents.range((ordinal, 0)..(ordinal + 1, 0)) {
@@ -81,12 +80,12 @@ fn scored(
             small.extend(entries.start..whole);
             large.push(whole);
         }
-        for (entry, score) in scores(wholes, &whole_weights, ordinal, &segment.wholes, &large)? {
+        for (entry, score) in scores(wholes, ordinal, &segment.wholes, &large)? {
             if let Some(document) = segment.document(segment.place_of(entry)) {
                 scored.entry(document).or_default().whole = score;
             }
         }
-        for (entry, score) in scores(passages, &passage_weights, ordinal, &segment.passages, &small)? {
+        for (entry, score) in scores(passages, ordinal, &segment.passages, &small)? {
             if let Some(passage_id) = segment.passage(entry) {
                 scored.entry(passage_id.document_id).or_default().passages.push(PassageHit { passage_id, score });
             }
@@ -100,25 +99,17 @@ fn is_alive(reader: &SegmentReader, entry: DocId) -> bool {
 }
 
 /// The BM25 scores of some entries of a segment, given in rising order; those that match nothing are left out.
-fn scores(
+pub(super) fn scores(
     found: &Found<'_>,
-    weights: &[(f32, &Curve)],
     ordinal: usize,
     part: &Part,
     entries: &[DocId],
 ) -> tantivy::Result<Vec<(DocId, f32)>> {
     let mut scores: Vec<(DocId, f32)> = entries.iter().map(|&entry| (entry, 0.0)).collect();
-    let Some(last) = entries.last().copied() else { return Ok(scores) };
-    for ((place, (weight, curve)), is_gram) in found.in_segment(ordinal).zip(weights).zip(found.are_grams()) {
-        let Some(info) = place else { continue };
-        let terms = if is_gram { &part.grams } else { &part.words };
-        let mut postings = terms.index.read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)?;
-        for (entry, score) in &mut scores {
-            if postings.doc() < *entry && postings.seek(*entry) > last {
-                break;
-            }
-            if postings.doc() == *entry {
-                *score += weight * curve.share(terms.norms.fieldnorm_id(*entry), postings.term_freq());
+    if !scores.is_empty() {
+        for mut postings in found.postings(ordinal, part, &found.all())? {
+            for (entry, score) in &mut scores {
+                *score += postings.score(*entry);
             }
         }
     }

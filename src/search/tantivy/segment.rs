@@ -110,6 +110,11 @@ impl Segment {
 }
 
 impl Part {
+    /// The bigrams, or the words.
+    pub(super) fn terms(&self, are_grams: bool) -> &Terms {
+        if are_grams { &self.grams } else { &self.words }
+    }
+
     fn new(reader: &SegmentReader, texts: Texts) -> tantivy::Result<Self> {
         let (words, grams) = (Terms::new(reader, texts.words)?, Terms::new(reader, texts.grams)?);
         let has = |entry| words.norms.fieldnorm_id(entry) > 0 || grams.norms.fieldnorm_id(entry) > 0;

@@ -1,17 +1,12 @@
 //! What scoring knows of the whole index.
 //!
-//! Scores are BM25's, with k1 and b by field: short texts want a smaller k1 than long ones. tantivy, which finds the
-//! candidates, fixes k1 = 1.2 and b = 0.75 and takes the average length from its statistics. Told an average that is
-//! `s` times the true one, its `k1 (1 - b + b len / avg)` becomes `k1 (1 - b) + k1 b len / (s avg)`: the same formula
-//! with k1' = 0.3 + 0.9 / s, and with a b' near enough to find candidates by.
+//! Scores are BM25's, with k1 and b by field: short texts want a smaller k1 than long ones.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use tantivy::Searcher;
 use tantivy::fieldnorm::FieldNormReader;
-use tantivy::query::Bm25StatisticsProvider;
 use tantivy::schema::Field;
-use tantivy::{Searcher, Term};
 
 use super::schema::{Fields, Texts};
 use super::segment::Segment;
@@ -101,8 +96,6 @@ const WHOLES: (Bm25, Bm25) = (Bm25 { k1: 3.0, b: 0.85 }, Bm25 { k1: 0.9, b: 0.67
 pub(super) struct Curve {
     /// By the length as tantivy keeps it, which is about right.
     halves: Box<[f32; 256]>,
-    /// The length that tantivy is to take for the average one, in tokens.
-    told: f64,
 }
 
 impl Curve {
@@ -112,33 +105,13 @@ impl Curve {
             let length = f64::from(FieldNormReader::id_to_fieldnorm(id));
             *half = (k1 * (1.0 - b + b * length / average.max(1.0))) as f32;
         }
-        Self { halves, told: average * 0.9 / (k1 - 0.3) }
+        Self { halves }
     }
 
     /// What share of its worth a term adds to a text, 0 to 1.
     pub(super) fn share(&self, length_id: u8, frequency: u32) -> f32 {
         let frequency = frequency as f32;
         frequency / (frequency + self.halves[usize::from(length_id)])
-    }
-}
-
-/// A level's figures with the frequencies of one question's terms, which are looked up once.
-pub(super) struct Frequencies<'a> {
-    pub(super) level: &'a Level,
-    pub(super) of: HashMap<Term, u64>,
-}
-
-impl Bm25StatisticsProvider for Frequencies<'_> {
-    fn total_num_tokens(&self, field: Field) -> tantivy::Result<u64> {
-        Ok((self.level.curve(field).told * self.level.entries as f64).ceil() as u64)
-    }
-
-    fn total_num_docs(&self) -> tantivy::Result<u64> {
-        Ok(self.level.entries)
-    }
-
-    fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
-        Ok(self.of.get(term).copied().unwrap_or_default())
     }
 }
 

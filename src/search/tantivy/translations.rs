@@ -8,11 +8,11 @@
 use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
-use tantivy::query::{EnableScoring, Query, Weight};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, TERMINATED, Term};
 
 use super::candidates::Candidate;
+use super::narrow::Wanted;
 use super::schema::Fields;
 use super::statistics::Snapshot;
 use crate::model::{DocumentId, PassageId};
@@ -77,7 +77,7 @@ pub(super) struct Translations<'a> {
     fields: &'a Fields,
     snapshot: &'a Snapshot,
     /// What documents must be to be shown.
-    wanted: Option<Box<dyn Weight>>,
+    wanted: Option<&'a Wanted>,
 }
 
 /// A document of a name.
@@ -91,10 +91,8 @@ struct Namesake {
 
 impl<'a> Translations<'a> {
     /// Among wanted documents or all.
-    pub(super) fn new(fields: &'a Fields, snapshot: &'a Snapshot, wanted: Option<&dyn Query>) -> tantivy::Result<Self> {
-        let scoring = EnableScoring::disabled_from_searcher(&snapshot.searcher);
-        let wanted = wanted.map(|query| query.weight(scoring)).transpose()?;
-        Ok(Self { fields, snapshot, wanted })
+    pub(super) fn new(fields: &'a Fields, snapshot: &'a Snapshot, wanted: Option<&'a Wanted>) -> Self {
+        Self { fields, snapshot, wanted }
     }
 
     /// Raises the translations of documents to nearly their score, and adds those that were not found. Only where it
@@ -147,7 +145,7 @@ impl<'a> Translations<'a> {
         for other in alike.iter().filter(|other| other.language != own.language && is_alone(other)) {
             let about_as_long = other.passages <= own.passages.saturating_mul(AS_LONG)
                 && own.passages <= other.passages.saturating_mul(AS_LONG);
-            if about_as_long && self.say_the_same(own, other)? && self.is_wanted(other)? {
+            if about_as_long && self.say_the_same(own, other)? && self.is_wanted(other) {
                 let stretched = u64::from(ordinal) * u64::from(other.passages) / u64::from(own.passages.max(1));
                 found.push((other.document, u32::try_from(stretched).unwrap_or_default()));
             }
@@ -199,10 +197,8 @@ impl<'a> Translations<'a> {
         Ok(anchors.len() >= FEWEST_ANCHORS && shared * 4 >= anchors.len() * ANCHORS_OF_FOUR)
     }
 
-    fn is_wanted(&self, document: &Namesake) -> tantivy::Result<bool> {
-        let Some(wanted) = &self.wanted else { return Ok(true) };
-        let reader = self.snapshot.searcher.segment_reader(document.segment as u32);
-        Ok(has(&mut wanted.scorer(reader, 1.0)?, document.whole))
+    fn is_wanted(&self, document: &Namesake) -> bool {
+        self.wanted.is_none_or(|wanted| wanted.holds(document.segment, document.whole))
     }
 }
 
