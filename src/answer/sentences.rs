@@ -94,7 +94,10 @@ pub(super) fn is_item(text: &str) -> bool {
     text.starts_with(['・', '•', '●', '‣'])
         || text.starts_with(|char| ('①'..='⑳').contains(&char))
         || text.strip_prefix(['-', '*', '+']).is_some_and(spaced)
-        || numbered().and_then(|rest| rest.strip_prefix(['.', ')', '．', '）'])).is_some_and(spaced)
+        || numbered().and_then(|rest| rest.strip_prefix(['.', ')'])).is_some_and(spaced)
+        || numbered()
+            .and_then(|rest| rest.strip_prefix(['．', '）']))
+            .is_some_and(|rest| !rest.starts_with(char::is_numeric))
         || counted().is_some_and(spaced)
         || in_brackets().is_some_and(|rest| !rest.is_empty())
 }
@@ -194,6 +197,7 @@ mod tests {
             "*emphasis* here",
             "1.5 times",
             "2026 was long",
+            "１．５倍",
             "一つは",
             "十分な時間",
             "ロは次のもの",

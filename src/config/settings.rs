@@ -66,7 +66,8 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "translate",
         "auto",
-        "search for a question in the documents' other language (Japanese, English) as well: auto (without embedding_model), on, off",
+        "search for a question in the documents' other language (Japanese, English) as well: on, off, or auto (where no \
+         document is in the question's, and without embedding_model)",
     ),
     setting("llm_max_concurrent", "50", "upstream requests in flight, whole process"),
     setting("llm_rpm", "", "upstream requests a minute, whole process"),

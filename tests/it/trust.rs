@@ -178,7 +178,7 @@ async fn a_record_tells_how_it_can_be_made_again() {
     assert_eq!(detail["synthesis"]["reply"], "At nine ［1］.");
     assert!(detail["synthesis"]["prompt"].as_str().unwrap().contains("(stored 20"), "{detail}");
     let prompts = detail["prompts"].as_array().unwrap();
-    assert_eq!(prompts.len(), 3);
+    assert_eq!(prompts.len(), 4);
     for prompt in prompts {
         assert_eq!(prompt["version"], settings["prompts"][prompt["purpose"].as_str().unwrap()]);
         assert!(prompt["text"].as_str().unwrap().contains("data"));
