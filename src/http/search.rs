@@ -80,6 +80,7 @@ pub(super) async fn analyze(params: Query<AnalyzeParams>) -> Result<Json<Analyze
             TokenKind::Word => "word",
             TokenKind::Stop => "stop",
             TokenKind::Compound => "compound",
+            TokenKind::Part => "part",
             TokenKind::Gram => "gram",
         },
         start: token.start,

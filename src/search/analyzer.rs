@@ -30,6 +30,8 @@ pub enum TokenKind {
     Stop,
     /// A code or a joined word as a whole; its parts follow as tokens of their own.
     Compound,
+    /// A word inside another one, by which a text is found; a question that holds the other asks for that alone.
+    Part,
     /// Two neighbouring characters of an unspaced script, or the last character of such a run.
     Gram,
 }
@@ -65,7 +67,7 @@ fn graded_terms(text: &str) -> (Vec<String>, bool) {
     cut(&chars, |_| Cut::Words, &mut |term, _, _, kind| match kind {
         TokenKind::Word | TokenKind::Compound => words.push(term),
         TokenKind::Stop => stops.push(term),
-        TokenKind::Gram => {}
+        TokenKind::Part | TokenKind::Gram => {}
     });
     let carry_meaning = !words.is_empty();
     let mut terms = if carry_meaning { words } else { stops };

@@ -67,12 +67,12 @@ fn words_by(worker: &mut Worker<'_>, run: &[char]) -> Vec<Word> {
             if let Some(kind) = kind(pos1, pos2, form) {
                 let place = token.range_char();
                 let offset = index * LONGEST_STRETCH;
-                words.push(Word {
-                    term: settled(pos1, form),
-                    start: offset + place.start,
-                    end: offset + place.end,
-                    kind,
-                });
+                let (start, end) = (offset + place.start, offset + place.end);
+                words.push(Word { term: settled(pos1, form), start, end, kind });
+                if (pos1, kind) == ("動詞", TokenKind::Word) {
+                    let firsts = first_verbs(form).into_iter().flatten();
+                    words.extend(firsts.map(|term| Word { term, start, end, kind: TokenKind::Part }));
+                }
             }
         }
     }
@@ -99,6 +99,28 @@ fn settled(pos1: &str, form: &str) -> String {
     } else {
         without_trailing_mark(form).to_owned()
     }
+}
+
+/// What the first verb of a compound one may be in its dictionary form: 降る or 降りる for 降り続く. The kana before the
+/// second verb tells it, all but whether a verb in い, き, … becomes one in う, く, … or takes a る.
+fn first_verbs(form: &str) -> [Option<String>; 2] {
+    const I: &str = "いきぎしちにびみり";
+    const U: &str = "うくぐすつぬぶむる";
+    const E: &str = "えけげせぜてでねべめれ";
+    let first_verb = || {
+        let kana = form.find(is_hiragana)?;
+        let second = kana + form.get(kana..)?.find(is_han)?;
+        form.get(..second).filter(|first| first.starts_with(is_han))
+    };
+    let Some((first, last)) = first_verb().and_then(|first| Some((first, first.chars().next_back()?))) else {
+        return [None, None];
+    };
+    let turned = I.chars().zip(U.chars()).find(|(i, _)| *i == last).map(|(_, u)| {
+        let stem = first.strip_suffix(last).unwrap_or(first);
+        format!("{stem}{u}")
+    });
+    let longer = (I.contains(last) || E.contains(last)).then(|| format!("{first}る"));
+    [turned, longer]
 }
 
 /// Whether a word of several kanji may be written without the kana that help to read them: 申し込み is 申込み and 申込,
@@ -142,6 +164,23 @@ mod tests {
         check("手続きと手続", &["手続", "手続"]);
         check("男の子が立ち止まる", &["男の子", "立止"]);
         check("食べた", &["食べる"]);
+    }
+
+    #[test]
+    fn compound_verbs_are_found_by_their_first() {
+        #[track_caller]
+        fn check(run: &str, expected: &[&str]) {
+            let run: Vec<char> = run.chars().collect();
+            let found = words(&run);
+            let parts: Vec<&str> =
+                found.iter().filter(|w| w.kind == TokenKind::Part).map(|w| w.term.as_str()).collect();
+            assert_eq!(parts, expected, "{run:?}");
+        }
+        check("雪が降り続いた", &["降る", "降りる"]);
+        check("受け入れた", &["受ける"]);
+        check("読み込んで", &["読む", "読みる"]);
+        check("見直す", &[]);
+        check("降る", &[]);
     }
 
     #[test]

@@ -178,7 +178,9 @@ impl Terms {
         for token in analyzer::analyze(text) {
             match token.kind {
                 TokenKind::Gram => terms.grams.push(token.term),
-                TokenKind::Word | TokenKind::Stop | TokenKind::Compound => terms.words.push(token.term),
+                TokenKind::Word | TokenKind::Stop | TokenKind::Compound | TokenKind::Part => {
+                    terms.words.push(token.term);
+                }
             }
         }
         terms
