@@ -149,7 +149,7 @@ impl Endpoint {
         let end = one.deadline.min(Instant::now() + self.total);
         match timeout_at(end, self.exchange(one, deltas, reply)).await {
             Ok(result) => result,
-            Err(_) => Err(Failure::TimedOut("no complete reply in time")),
+            Err(_) => Err(Failure::TooSlow),
         }
     }
 
@@ -205,7 +205,7 @@ impl Endpoint {
             self.read_body(response, first).await
         };
         let end = deadline.min(Instant::now() + self.total);
-        timeout_at(end, exchange).await.map_err(|_| Failure::TimedOut("no complete reply in time"))?
+        timeout_at(end, exchange).await.map_err(|_| Failure::TooSlow)?
     }
 
     /// The response, unless its status says that it is a failure.

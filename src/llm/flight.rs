@@ -142,7 +142,7 @@ impl Llm {
         let mut unanswered = Unanswered { meter, model, prompt, armed: true };
         let mut reply = Reply::default();
         let result = self.endpoint.attempt(attempt, deltas, &mut reply).await;
-        unanswered.armed = matches!(result, Err(Failure::TimedOut(_))) && reply.text.is_empty();
+        unanswered.armed = matches!(result, Err(Failure::TimedOut(_) | Failure::TooSlow)) && reply.text.is_empty();
         drop(unanswered);
         count_outcome(model, result.as_ref().err());
         match reply.tokens {

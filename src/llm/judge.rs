@@ -61,10 +61,11 @@ impl Llm {
                 }
             }
             // A deadline that left the model little time says nothing about the model.
-            Failure::TimedOut(_) if out_of_time && took < self.total_timeout / 2 => {}
+            Failure::TimedOut(_) | Failure::TooSlow if out_of_time && took < self.total_timeout / 2 => {}
             Failure::Connect
             | Failure::Broken(_)
             | Failure::TimedOut(_)
+            | Failure::TooSlow
             | Failure::Invalid(_)
             | Failure::Empty
             | Failure::Refused => ticket.failed(),
@@ -90,7 +91,7 @@ fn name(failure: &Failure) -> String {
         Failure::Status(failure) => failure.status.to_string(),
         Failure::Connect => "connect".to_owned(),
         Failure::Broken(_) => "broken".to_owned(),
-        Failure::TimedOut(_) => "timeout".to_owned(),
+        Failure::TimedOut(_) | Failure::TooSlow => "timeout".to_owned(),
         Failure::Invalid(_) => "invalid".to_owned(),
         Failure::Empty => "empty".to_owned(),
         Failure::Refused => "refused".to_owned(),
@@ -122,6 +123,7 @@ fn error(failure: &Failure, decision: Decision) -> LlmError {
         Failure::Connect => unavailable("no connection"),
         Failure::Broken(what) => unavailable(what),
         Failure::TimedOut(what) => LlmError::TimedOut(what),
+        Failure::TooSlow => LlmError::TimedOut("no complete reply in time"),
         Failure::Invalid(what) => LlmError::InvalidReply(what.clone()),
         Failure::Empty | Failure::Refused => LlmError::Refused,
     }

@@ -16,8 +16,10 @@ pub(super) enum Failure {
     Connect,
     /// The connection broke before or within the reply; what broke, for people.
     Broken(&'static str),
-    /// The attempt ran into one of its timeouts; which, for people.
+    /// The attempt was given up at a sign that its reply would not come; at which, for people.
     TimedOut(&'static str),
+    /// The attempt's whole time was up before its reply was complete.
+    TooSlow,
     /// The reply is not what the protocol says; what is wrong, for people.
     Invalid(String),
     /// A proper reply that says nothing.
@@ -52,7 +54,7 @@ pub(super) enum Decision {
     GiveUp,
     /// This model will not do it; another may.
     NextModel,
-    /// Another model; where there is none, this one once more: declining is partly chance.
+    /// Another model; where there is none, this one once more: declining is partly chance, and so is hanging.
     NextModelOrOnceMore,
     /// At once, without this field; a request that was refused is never sent again as it was.
     Without(Field),
@@ -73,7 +75,8 @@ pub(super) fn decide(failure: &Failure, now: SystemTime) -> Decision {
         Failure::Connect | Failure::Broken(_) | Failure::TimedOut(_) | Failure::Invalid(_) | Failure::Empty => {
             Decision::AfterBackoff
         }
-        Failure::Refused => Decision::NextModelOrOnceMore,
+        // A model that is slow is as slow again, and a busy machine only busier; once, something may have hung.
+        Failure::Refused | Failure::TooSlow => Decision::NextModelOrOnceMore,
         Failure::Status(failure) => decide_status(failure, now),
     }
 }
@@ -170,6 +173,7 @@ mod tests {
         check(Failure::Invalid("no JSON".into()), Decision::AfterBackoff);
         check(Failure::Empty, Decision::AfterBackoff);
         check(Failure::Refused, Decision::NextModelOrOnceMore);
+        check(Failure::TooSlow, Decision::NextModelOrOnceMore);
     }
 
     #[test]
