@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
+use super::halves::whole_or_halves;
 use super::keep::Keeper;
 use super::reply::{RELEVANT_FROM, REPLY, merged, parse};
 use super::retrieve::Retrieved;
@@ -194,7 +195,8 @@ fn cache_key(work: &Work, one: &Retrieved) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Reads a document in as many calls as it has parts, and merges what they say.
+/// Reads a document in as many calls as it has parts, more where they are longer than the model can read, and merges
+/// what they say.
 async fn one_document(
     app: &App,
     work: &Work,
@@ -204,13 +206,14 @@ async fn one_document(
     group: &Arc<HedgeGroup>,
 ) -> KeptAnalysis {
     let begun = Instant::now();
-    let calls = parts.iter().map(|part| {
-        let call = Call { hedge: Some(Arc::clone(group)), ..call(work, &one.document.title, part, deadline) };
+    let read_one = |part: String| {
+        let call = Call { hedge: Some(Arc::clone(group)), ..call(work, &one.document.title, &part, deadline) };
         app.llm.complete_json(call, parse)
-    });
+    };
+    let calls = parts.iter().map(|part| whole_or_halves(part.clone(), &read_one));
     let mut spent = Spent::default();
     let (mut read, mut replies, mut models, mut failure) = (Vec::new(), Vec::new(), Vec::new(), None);
-    for outcome in join_all(calls).await {
+    for outcome in join_all(calls).await.into_iter().flatten() {
         match outcome {
             Ok(reply) => {
                 spent.add(&reply.completion.spent);

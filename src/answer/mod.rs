@@ -13,6 +13,7 @@ mod conversation;
 mod extractive;
 mod find;
 mod form;
+mod halves;
 mod hybrid;
 mod inert;
 mod keep;

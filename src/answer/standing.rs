@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::halves::whole_or_halves;
 use super::{prompt, sentences};
 use crate::app::App;
 use crate::error::{Code, Problem};
@@ -114,13 +115,14 @@ impl Standing {
         failed(id, None, problem)
     }
 
-    /// One call a part; several parts are merged by one more.
+    /// One call a part, more where it is longer than the model can read; several are merged by one more.
     async fn with_model(&self, document: &KnownDocument, passages: Vec<Passage>) -> StandingAnalysis {
         let parts = parts(&passages);
-        let calls = parts.iter().map(|part| self.call(prompt::standing(&document.title, part)));
+        let read = |part: String| self.call(prompt::standing(&document.title, &part));
+        let calls = parts.iter().map(|part| whole_or_halves(part.clone(), &read));
         let mut spent = Spent::default();
         let (mut said, mut failure) = (Vec::new(), None);
-        for outcome in join_all(calls).await {
+        for outcome in join_all(calls).await.into_iter().flatten() {
             match outcome {
                 Ok((reply, cost)) => {
                     spent.add(&cost);

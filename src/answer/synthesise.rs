@@ -77,8 +77,9 @@ pub(super) fn sources(question: &str, analysed: &[Analysed]) -> Vec<Source> {
         .collect()
 }
 
-/// Streams the answer into the question's log as the model writes it. An answer that breaks off after its first word
-/// is kept as far as it goes, with the reason in the record.
+/// Streams the answer into the question's log as the model writes it. Where the sources are more than the model can
+/// read, the less relevant half is left out, as often as it takes. An answer that breaks off after its first word is kept
+/// as far as it goes. The record tells of both.
 ///
 /// Also tells whether all analyses could be kept; the answer's first text waits for that.
 ///
@@ -90,13 +91,47 @@ pub(super) async fn with_model(
     sources: &[Source],
     keeper: Keeper,
 ) -> (Result<Draft, Problem>, Result<(), Problem>) {
-    let messages = prompt::synthesis(work.question(), &work.record.question, &work.history, sources);
+    let mut keeper = Some(keeper);
+    let mut kept = Ok(());
+    let mut offered = sources;
+    loop {
+        let messages = prompt::synthesis(work.question(), &work.record.question, &work.history, offered);
+        let draft = write(app, work, offered, messages, async {
+            if let Some(keeper) = keeper.take() {
+                kept = keeper.kept().await;
+            }
+        });
+        match draft.await {
+            Err(problem) if problem.code == Code::UpstreamContextLength && offered.len() > 1 => {
+                offered = offered.split_at(offered.len().div_ceil(2)).0;
+            }
+            Ok(draft) if offered.len() < sources.len() => {
+                let (all, read) = (sources.len(), offered.len());
+                work.record.error.get_or_insert_with(|| {
+                    let told =
+                        format!("the answer was written from {read} of {all} quotes: the model can read no more");
+                    Problem::new(Code::UpstreamContextLength, told)
+                });
+                return (Ok(draft), kept);
+            }
+            draft => return (draft, kept),
+        }
+    }
+}
+
+/// One call for the answer; its text is passed on once `ready` is over.
+async fn write(
+    app: &App,
+    work: &mut Work,
+    sources: &[Source],
+    messages: Vec<Message>,
+    ready: impl Future<Output = ()>,
+) -> Result<Draft, Problem> {
     let prompt = messages.last().map(|message| message.content.clone()).unwrap_or_default();
     let call = call(work, messages);
     if !work.can_pay(app.llm.estimate_cost_usd(&call)) {
-        let problem =
-            Problem::new(Code::CostLimit, "the answer was written without a model to stay below max_cost_usd");
-        return (Err(problem), keeper.kept().await);
+        ready.await;
+        return Err(Problem::new(Code::CostLimit, "the answer was written without a model to stay below max_cost_usd"));
     }
     let (deltas, mut written) = mpsc::channel::<String>(DELTA_BUFFER);
     let mut filter = MarkFilter::new(sources.iter().map(|source| source.marker).collect());
@@ -104,7 +139,7 @@ pub(super) async fn with_model(
     let mut text = String::new();
     let mut reply = String::new();
     let pass_on = async {
-        let kept = keeper.kept().await;
+        ready.await;
         while let Some(delta) = written.recv().await {
             reply.push_str(&delta);
             let shown = inert.push(&filter.push(&delta));
@@ -114,9 +149,8 @@ pub(super) async fn with_model(
                 work.log.push(Event::Delta(shown));
             }
         }
-        kept
     };
-    let (outcome, kept) = tokio::join!(app.llm.stream(call, deltas), pass_on);
+    let (outcome, ()) = tokio::join!(app.llm.stream(call, deltas), pass_on);
     let (rest, marks, removed_marks) = filter.finish();
     let rest = inert.push(&rest) + &inert.finish();
     if !rest.is_empty() {
@@ -133,12 +167,12 @@ pub(super) async fn with_model(
             work.record.usage.add(&failed.spent.usage);
             let problem = Problem::from(failed.error);
             if text.trim().is_empty() {
-                return (Err(problem), kept);
+                return Err(problem);
             }
             work.record.error = Some(problem);
         }
     }
-    (Ok(Draft { text, marks, removed_marks }), kept)
+    Ok(Draft { text, marks, removed_marks })
 }
 
 /// What the synthesis will cost before its sources are known, by the length of what was retrieved.

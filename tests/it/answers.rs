@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 use crate::support::fake_llm::{Answer, FakeLlm};
 use crate::support::models::{ANALYSIS, SYNTHESIS, add_many, analysis, app, calls};
 
+/// How an upstream says that a prompt does not fit.
+const TOO_LONG: &str =
+    r#"{"error":{"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}"#;
+
 #[tokio::test]
 async fn all_documents_are_analysed_at_once_and_one_answer_is_written() {
     let fake = FakeLlm::start().await;
@@ -125,6 +129,40 @@ async fn a_document_that_is_too_long_for_the_model_is_said_to_be() {
             "asking again helps nobody"
         );
     }
+}
+
+#[tokio::test]
+async fn a_document_that_is_too_long_for_the_model_is_read_in_halves() {
+    let fake = FakeLlm::start().await;
+    let app = app(&fake, &[]).await;
+    let (opens, closes) = ("Branch 7 opens at nine o'clock.", "Branch 7 closes at five o'clock.");
+    let between = "The staff of the branch takes turns at the counters.\n\n".repeat(60);
+    app.add("Branch 7", &format!("{opens}\n\n{between}{closes}")).await;
+    fake.when().model(ANALYSIS).then([Answer::status(400, &[], TOO_LONG)]);
+    fake.when().prompt(opens).model(ANALYSIS).always(analysis(0.9, &[opens]));
+    fake.when().prompt(closes).model(ANALYSIS).always(analysis(0.8, &[closes]));
+    fake.when().model(SYNTHESIS).always(Answer::text("From nine [1] to five [2]."));
+    let record = app.ask("What are the hours of branch 7?").await;
+    let analysis = &record["analyses"][0];
+    let quotes: Vec<&Value> = analysis["evidence"].as_array().unwrap().iter().map(|one| &one["quote"]).collect();
+    assert_eq!((quotes, &analysis["status"]), (vec![&json!(opens), &json!(closes)], &json!("ok")));
+    assert_eq!((&record["status"], calls(&fake, ANALYSIS)), (&json!("complete"), 3));
+}
+
+#[tokio::test]
+async fn quotes_that_are_too_many_for_the_model_are_halved_and_the_record_says_so() {
+    let fake = FakeLlm::start().await;
+    let app = app(&fake, &[]).await;
+    add_many(&app, 4).await;
+    fake.when().model(ANALYSIS).always(analysis(0.9, &["opens at nine o'clock"]));
+    fake.when().model(SYNTHESIS).then([Answer::status(400, &[], TOO_LONG), Answer::status(400, &[], TOO_LONG)]);
+    fake.when().model(SYNTHESIS).always(Answer::text("At nine [1], or so [3]."));
+    let record = app.ask_with(&json!({"question": "When does the branch open?", "top_k": 4})).await;
+    assert_eq!((&record["answer"], &record["removed_marks"]), (&json!("At nine [1], or so."), &json!(1)));
+    let error = &record["error"];
+    assert_eq!((&record["status"], &record["mode"]), (&json!("partial"), &json!("model")));
+    assert_eq!(error["code"], "upstream_context_length");
+    assert!(error["message"].as_str().unwrap().contains("1 of 4 quotes"), "{error}");
 }
 
 #[tokio::test]
