@@ -81,6 +81,11 @@ impl Sentence {
         Self { held: asked.held(&evidence.quote), evidence, worth, lead, terms: OnceCell::new() }
     }
 
+    /// Adds terms that it need not say, since what stands above it does.
+    pub(super) fn is_about(&mut self, said_above: &[bool]) {
+        unite(&mut self.held, said_above);
+    }
+
     /// Whether it stands right before another in a document.
     fn leads_to(&self, next: &Self) -> bool {
         let (first, second) = (&self.evidence, &next.evidence);

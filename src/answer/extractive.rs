@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use super::analyse::Analysed;
 use super::choose::{Asked, Sentence, Weights, choose, unite};
-use super::form::points_back;
 use super::inert::Inert;
 use super::keep::Keeper;
 use super::marks::unmarked;
+use super::pieces::pieces;
 use super::retrieve::Retrieved;
-use super::sentences;
+use super::sentences::{self, is_item, is_list, without_bullet};
 use super::synthesise::{Draft, Source, said_by};
 use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, PassageId, Usage, whole_ms};
 use crate::readings::Stretch;
@@ -25,10 +25,6 @@ const RELEVANT_FROM: f64 = 0.45;
 /// Sentences taken from one document, and from all for the answer.
 const SENTENCES_PER_DOCUMENT: usize = 3;
 const SENTENCES_PER_ANSWER: usize = 5;
-
-/// Bounds of a sentence that can stand alone, in characters.
-const MIN_SENTENCE_CHARS: usize = 8;
-const MAX_SENTENCE_CHARS: usize = 300;
 
 /// Analyses all documents from their sentences, and lets each be kept.
 pub(super) fn analyse_all(question: &str, retrieved: &[Retrieved], keeper: &Keeper) -> Vec<Analysed> {
@@ -79,8 +75,10 @@ pub(super) fn draft(question: &str, sources: &[Source]) -> Draft {
     }
     let mut draft = Draft::default();
     for source in chosen.into_iter().filter_map(|place| sources.get(place)) {
-        let sentence = Inert::whole(&unmarked(&plain(&source.evidence.quote)), said_by(sources));
-        draft.text.push_str(&format!("- {sentence} [{}]\n", source.marker));
+        for (depth, line) in shown(&source.evidence.quote) {
+            let line = Inert::whole(&unmarked(&line), said_by(sources));
+            draft.text.push_str(&format!("{}- {line} [{}]\n", "  ".repeat(depth), source.marker));
+        }
         draft.marks.insert(source.marker);
     }
     draft
@@ -90,7 +88,7 @@ pub(super) fn draft(question: &str, sources: &[Source]) -> Draft {
 pub(super) fn best_quote(question: &str, passage: &Passage) -> Option<Evidence> {
     let stretch = Stretch { text: passage.text.clone(), passages: vec![passage.clone()] };
     let asked = Asked::by(question);
-    let sentences = sentences(&stretch, &asked);
+    let sentences = pieces(&stretch, &asked);
     let weights = asked.weights(&sentences);
     let fit = |sentence: &Sentence| weights.share(&sentence.held) * sentence.worth;
     let best = sentences.iter().max_by(|a, b| fit(a).total_cmp(&fit(b)));
@@ -110,7 +108,7 @@ fn analyses(question: &str, retrieved: &[Retrieved]) -> Vec<Analysis> {
         .iter()
         .map(|one| {
             let begun = Instant::now();
-            (one.stretches.iter().flat_map(|stretch| sentences(stretch, &asked)).collect(), whole_ms(begun.elapsed()))
+            (one.stretches.iter().flat_map(|stretch| pieces(stretch, &asked)).collect(), whole_ms(begun.elapsed()))
         })
         .collect();
     let weights = asked.weights(by_document.iter().flat_map(|(sentences, _)| sentences));
@@ -124,7 +122,11 @@ fn analysis(one: &Retrieved, sentences: &[Sentence], asked: &Asked, weights: &We
     let chosen = if relevant { choose(sentences, weights, SENTENCES_PER_DOCUMENT) } else { Vec::new() };
     let chosen = chosen.into_iter().filter_map(|place| sentences.get(place));
     let evidence: Vec<Evidence> = chosen.map(|sentence| with_lead(one, sentence)).collect();
-    let key_points: Vec<String> = evidence.iter().map(|evidence| plain(&evidence.quote)).collect();
+    let in_one_line = |evidence: &Evidence| {
+        let lines: Vec<String> = shown(&evidence.quote).into_iter().map(|(_, line)| line).collect();
+        lines.join(" / ")
+    };
+    let key_points: Vec<String> = evidence.iter().map(in_one_line).collect();
     Analysis {
         document_id: one.document.id,
         title: one.document.title.clone(),
@@ -185,49 +187,14 @@ fn with_lead(one: &Retrieved, sentence: &Sentence) -> Evidence {
     }
 }
 
-/// The sentences of a stretch that can stand alone; headings, code, table rules and fragments cannot.
-fn sentences(stretch: &Stretch, asked: &Asked) -> Vec<Sentence> {
-    let mut found = Vec::new();
-    let mut offset = stretch.start();
-    let mut code = false;
-    for block in sentences::blocks(&stretch.text) {
-        let block_start = offset;
-        let chars: Vec<char> = block.chars().collect();
-        offset += chars.len();
-        let fences = block.lines().filter(|line| line.trim_start().starts_with("```")).count();
-        let was_code = code;
-        code ^= fences % 2 == 1;
-        if was_code || fences > 0 || block.trim_start().starts_with('#') || block.contains("---") {
-            continue;
-        }
-        let mut before = None;
-        for range in sentences::sentences(block) {
-            let start = block_start + range.start;
-            let piece: String = chars.get(range).unwrap_or_default().iter().collect();
-            let (from, to) = inner(&piece);
-            let quote: String = piece.chars().skip(from).take(to.saturating_sub(from)).collect();
-            let (start, end) = (start + from, start + to);
-            let fits = |from: &usize| end - from <= MAX_SENTENCE_CHARS;
-            let lead = before.replace(start).filter(fits).filter(|_| points_back(&quote));
-            let worth = asked.worth(&quote);
-            if !(MIN_SENTENCE_CHARS..=MAX_SENTENCE_CHARS).contains(&(to - from)) || worth <= 0.0 {
-                continue;
-            }
-            let Some(passage) = stretch.passage_at(start) else { continue };
-            let evidence = Evidence { passage_id: passage.id, quote, start, end, page: passage.page };
-            found.push(Sentence::new(asked, evidence, worth, lead));
-        }
+/// A quote as it is shown, line by line with their depths: a sentence in one, a list item by item below what leads to it.
+fn shown(quote: &str) -> Vec<(usize, String)> {
+    if !is_list(quote) {
+        return vec![(0, plain(quote))];
     }
-    found
-}
-
-/// Where a sentence's own characters begin and end within it: without list marks and spaces around.
-fn inner(piece: &str) -> (usize, usize) {
-    let is_edge = |char: &char| char.is_whitespace() || matches!(char, '-' | '*' | '>' | '|' | '・' | '+');
-    let from = piece.chars().take_while(is_edge).count();
-    let length = piece.chars().count();
-    let to = length - piece.chars().rev().take_while(|char| char.is_whitespace() || *char == '|').count();
-    (from.min(to), to)
+    let blocks = sentences::blocks(quote).into_iter().filter(|block| !block.trim().is_empty());
+    let is_led = !is_item(quote);
+    blocks.map(|block| (usize::from(is_led && is_item(block)), plain(without_bullet(block)))).collect()
 }
 
 /// A quote as it is shown in a sentence: in one line, without emphasis marks, of links the words alone.
@@ -273,26 +240,9 @@ mod tests {
 
     fn chosen(question: &str, text: &str) -> Vec<String> {
         let asked = Asked::by(question);
-        let found = sentences(&stretch(text), &asked);
+        let found = pieces(&stretch(text), &asked);
         let places = choose(&found, &asked.weights(&found), 3);
         places.into_iter().map(|place| found[place].evidence.quote.clone()).collect()
-    }
-
-    #[test]
-    fn only_prose_is_quoted() {
-        let text = "# Set the port\n\nThe port is set in the file.\n\n```toml\nport = 1\n\n# set the port here.\nThe port set in code.\n```\n\n// set the port in a comment.\n\nIt is read once.\n";
-        let quotes: Vec<String> =
-            sentences(&stretch(text), &Asked::by("set the port")).into_iter().map(|one| one.evidence.quote).collect();
-        assert_eq!(quotes, ["The port is set in the file.", "It is read once."]);
-    }
-
-    #[test]
-    fn a_sentence_that_points_back_leads_with_the_one_before() {
-        let found = sentences(
-            &stretch("館は駅前にある。これは1950年に建てられた。広い庭も裏にある。"),
-            &Asked::by("館はいつ建てられたか"),
-        );
-        assert_eq!(found.iter().map(|one| one.lead).collect::<Vec<_>>(), [None, Some(0), None]);
     }
 
     #[test]
@@ -301,6 +251,20 @@ mod tests {
         let quotes = chosen("When does the museum open, and on Sundays?", text);
         assert_eq!(quotes.len(), 2, "{quotes:?}");
         assert!(quotes.iter().any(|quote| quote.contains("Sundays")), "{quotes:?}");
+    }
+
+    #[test]
+    fn a_list_is_shown_item_by_item() {
+        let check = |quote: &str, expected: &[(usize, &str)]| {
+            let shown = shown(quote);
+            assert_eq!(shown.iter().map(|(depth, line)| (*depth, line.as_str())).collect::<Vec<_>>(), expected);
+        };
+        check("A *sentence*\nin two lines.", &[(0, "A sentence in two lines.")]);
+        check(
+            "次の規則がある:\n\n* 一つは*これ*である。\n* 二つ目\n  の続き",
+            &[(0, "次の規則がある:"), (1, "一つはこれである。"), (1, "二つ目 の続き")],
+        );
+        check("1. one\n2. two", &[(0, "1. one"), (0, "2. two")]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use super::sentences::is_list;
 use crate::search::analyzer::content_terms;
 
 /// Sentences of this length, in characters, say something and are read.
@@ -67,6 +68,29 @@ const ASK_NUMBER: [&str; 12] = [
     "how long",
 ];
 const ASK_REASON: [&str; 7] = ["なぜ", "何故", "どうして", "理由", "原因", "why ", "reason"];
+
+/// How questions ask for several things.
+const ASK_LIST: [&str; 19] = [
+    "どんなもの",
+    "どのようなもの",
+    "何があ",
+    "種類",
+    "一覧",
+    "規則",
+    "条件",
+    "要件",
+    "手順",
+    "項目",
+    "what are ",
+    "which ",
+    "list",
+    "rules",
+    "steps",
+    "kinds of",
+    "types of",
+    "requirements",
+    "ways ",
+];
 
 /// What shows that a sentence names a time.
 const TIMES: [&str; 8] = ["年", "月", "日", "時", "世紀", "時代", "期", "o'clock"];
@@ -138,6 +162,7 @@ pub(super) struct Wanted {
     time: bool,
     number: bool,
     reason: bool,
+    list: bool,
 }
 
 impl Wanted {
@@ -152,6 +177,7 @@ impl Wanted {
             time: has(&ASK_TIME),
             number: has(&ASK_NUMBER),
             reason: has(&ASK_REASON),
+            list: has(&ASK_LIST),
         }
     }
 
@@ -164,6 +190,10 @@ impl Wanted {
             return 0.0;
         }
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        if is_list(text) {
+            let fits = if self.list { 1.25 } else { 0.85 };
+            return if signs(text) > MOST_SIGNS { fits * 0.4 } else { fits };
+        }
         let mut worth = match chars {
             n if n < SHORT => 0.7,
             n if n > LONG => 0.85,
@@ -269,6 +299,12 @@ mod tests {
                 "Set the property before the first request.",
                 "h('div', { '.name': 'set', '^width': '100' }) // a property.",
             ),
+            (
+                "What are the rules of the house?",
+                "The house has rules:\n- be quiet\n- be kind",
+                "The rules of the house are new.",
+            ),
+            ("is it quiet", "The house is quiet by day.", "The house has rules:\n- be quiet\n- be kind"),
             ("list the options", "The options are read from the file.", "The options are the following:"),
         ];
         for (question, good, bad) in cases {

@@ -18,6 +18,7 @@ mod hybrid;
 mod inert;
 mod keep;
 mod marks;
+mod pieces;
 mod prompt;
 mod reply;
 mod retrieve;

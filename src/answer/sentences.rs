@@ -80,6 +80,47 @@ fn closes(mut depth: usize, rest: impl Iterator<Item = char>) -> bool {
     false
 }
 
+/// Whether a text begins as an item of a list does: with a bullet or a number, as Markdown, offices and laws write them.
+pub(super) fn is_item(text: &str) -> bool {
+    let text = text.trim_start();
+    let after = |is_mark: fn(char) -> bool| {
+        let rest = text.trim_start_matches(is_mark);
+        (rest.len() < text.len() && text.len() - rest.len() <= 3 * 3).then_some(rest)
+    };
+    let is_digit = |char| matches!(char, '0'..='9' | '０'..='９');
+    let numbered = || after(is_digit);
+    let counted = || after(|char| "一二三四五六七八九十".contains(char)).or_else(|| text.strip_prefix(iroha));
+    let in_brackets = || text.strip_prefix(['(', '（'])?.trim_start_matches(is_count).strip_prefix([')', '）']);
+    let spaced = |rest: &str| rest.starts_with(char::is_whitespace);
+    text.starts_with(['・', '•', '●', '‣'])
+        || text.starts_with(|char| ('①'..='⑳').contains(&char))
+        || text.strip_prefix(['-', '*', '+']).is_some_and(spaced)
+        || numbered().and_then(|rest| rest.strip_prefix(['.', ')'])).is_some_and(spaced)
+        || numbered().and_then(|rest| rest.strip_prefix(['．', '）'])).is_some_and(|rest| !rest.starts_with(is_digit))
+        || counted().is_some_and(spaced)
+        || in_brackets().is_some_and(|rest| !rest.is_empty())
+}
+
+/// Whether a text is a list: at least two items, whatever leads to them.
+pub(super) fn is_list(text: &str) -> bool {
+    text.contains('\n') && text.lines().filter(|line| is_item(line)).nth(1).is_some()
+}
+
+/// An item without its bullet; numbers are part of what it says.
+pub(super) fn without_bullet(item: &str) -> &str {
+    let text = item.trim();
+    let rest = text.trim_start_matches(['-', '*', '+', '・', '•', '●', '‣']);
+    if is_item(text) { rest.trim_start() } else { text }
+}
+
+fn iroha(char: char) -> bool {
+    "イロハニホヘトチリヌルヲ".contains(char)
+}
+
+fn is_count(char: char) -> bool {
+    char.is_numeric() || iroha(char) || "一二三四五六七八九十".contains(char)
+}
+
 /// Cuts a text into paragraphs, list items, headings and table rows, losing no character.
 pub(super) fn blocks(text: &str) -> Vec<&str> {
     let mut blocks = Vec::new();
@@ -88,6 +129,7 @@ pub(super) fn blocks(text: &str) -> Vec<&str> {
     for line in text.split_inclusive('\n') {
         let content = line.trim_start();
         let begins = content.is_empty()
+            || is_item(content)
             || content.starts_with(['#', '-', '*', '+', '|', '>', '・', '　'])
             || content.starts_with("```")
             || content.chars().next().is_some_and(|char| char.is_ascii_digit());
@@ -129,6 +171,42 @@ mod tests {
         check("A stray ` here! And then.", &["A stray ` here! ", "And then."]);
         check("One (as in A. It is). Two.", &["One (as in A. It is). ", "Two."]);
         check("", &[]);
+    }
+
+    #[test]
+    fn items_of_lists_are_told_from_sentences() {
+        for item in [
+            "- a",
+            " * b",
+            "+ c",
+            "・一つ",
+            "1. one",
+            "12) twelve",
+            "１．一",
+            "一　住所を有すること",
+            "ロ 次のもの",
+            "（１）対象",
+            "(2) two",
+            "①まず",
+        ] {
+            assert!(is_item(item), "{item}");
+        }
+        for other in [
+            "-5 degrees",
+            "*emphasis* here",
+            "1.5 times",
+            "2026 was long",
+            "一つは",
+            "十分な時間",
+            "ロは次のもの",
+            "(see below)",
+            "（略）",
+            "",
+        ] {
+            assert!(!is_item(other), "{other}");
+        }
+        assert!(is_list("these:\n- a\n- b") && !is_list("these:\n- a\nb"));
+        assert_eq!((without_bullet("- *a* "), without_bullet("2. b"), without_bullet("-5")), ("*a*", "2. b", "-5"));
     }
 
     #[test]
