@@ -1,8 +1,6 @@
 //! The mode without a model: analyses and answers are made of the documents' own sentences, those that hold most of
 //! the question's words.
 
-use std::collections::HashMap;
-
 use tokio::time::Instant;
 
 use super::analyse::Analysed;
@@ -14,13 +12,17 @@ use super::pieces::pieces;
 use super::retrieve::Retrieved;
 use super::sentences::{self, is_item, is_list, without_bullet};
 use super::synthesise::{Draft, Source, said_by};
-use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, PassageId, Usage, whole_ms};
+use crate::model::{Analysis, AnalysisStatus, Evidence, KeptAnalysis, Passage, Usage, whole_ms};
 use crate::readings::Stretch;
 use crate::store::FinishedAnalysis;
 use crate::text::one_line;
 
-/// Share of the question's weight that one passage of a document must hold for the document to be called relevant.
-const RELEVANT_FROM: f64 = 0.45;
+/// The relevance from which a document is called relevant. Lower, fewer questions are refused that the documents answer,
+/// and more are answered that they do not: this and `STANDING` are a balance of both, over questions in two languages.
+const RELEVANT_FROM: f64 = 0.42;
+
+/// How much the index's own order counts beside the words that a document holds.
+const STANDING: f64 = 0.5;
 
 /// Sentences taken from one document, and from all for the answer.
 const SENTENCES_PER_DOCUMENT: usize = 3;
@@ -112,12 +114,22 @@ fn analyses(question: &str, retrieved: &[Retrieved]) -> Vec<Analysis> {
         })
         .collect();
     let weights = asked.weights(by_document.iter().flat_map(|(sentences, _)| sentences));
+    let best = retrieved.iter().map(|one| one.score).fold(f32::MIN_POSITIVE, f32::max);
     let made = retrieved.iter().zip(&by_document);
-    made.map(|(one, (sentences, latency_ms))| analysis(one, sentences, &asked, &weights, *latency_ms)).collect()
+    made.map(|(one, (sentences, latency_ms))| {
+        let standing = f64::from((one.score / best).clamp(0.0, 1.0));
+        analysis(one, relevance(one, standing, &asked, &weights), sentences, &weights, *latency_ms)
+    })
+    .collect()
 }
 
-fn analysis(one: &Retrieved, sentences: &[Sentence], asked: &Asked, weights: &Weights, latency_ms: u64) -> Analysis {
-    let relevance_score = relevance(one, sentences, asked, weights);
+fn analysis(
+    one: &Retrieved,
+    relevance_score: f64,
+    sentences: &[Sentence],
+    weights: &Weights,
+    latency_ms: u64,
+) -> Analysis {
     let relevant = relevance_score >= RELEVANT_FROM;
     let chosen = if relevant { choose(sentences, weights, SENTENCES_PER_DOCUMENT) } else { Vec::new() };
     let chosen = chosen.into_iter().filter_map(|place| sentences.get(place));
@@ -147,28 +159,24 @@ fn analysis(one: &Retrieved, sentences: &[Sentence], asked: &Asked, weights: &We
     }
 }
 
-/// How much of the question one place of the document holds: a passage, with what its headings and the document's title
-/// say. Words that stand pages apart do not make an answer.
-fn relevance(one: &Retrieved, sentences: &[Sentence], asked: &Asked, weights: &Weights) -> f64 {
-    let mut by_passage: HashMap<PassageId, Vec<bool>> = HashMap::new();
-    for sentence in sentences {
-        let of_passage = by_passage.entry(sentence.evidence.passage_id);
-        unite(of_passage.or_insert_with(|| vec![false; sentence.held.len()]), &sentence.held);
-    }
+/// How much of the question one place of the document holds: a passage, its code included, with what its headings and
+/// the document's title say. Words that stand pages apart do not make an answer. The index knows more than the words,
+/// such as how near they stand: `standing` is the document's score beside the best one's.
+fn relevance(one: &Retrieved, standing: f64, asked: &Asked, weights: &Weights) -> f64 {
     let title = asked.held(&one.document.title);
     // Passages in a row mostly stand below the same heading.
     let mut below: (Option<&str>, Vec<bool>) = (None, title.clone());
     let mut most: f64 = 0.0;
     for passage in one.passages() {
-        let Some(mut held) = by_passage.remove(&passage.id) else { continue };
         if below.0 != passage.heading.as_deref() {
             below = (passage.heading.as_deref(), title.clone());
             unite(&mut below.1, &asked.held(passage.heading.as_deref().unwrap_or_default()));
         }
+        let mut held = asked.held(&passage.text);
         unite(&mut held, &below.1);
         most = most.max(weights.share(&held));
     }
-    most
+    most * (1.0 - STANDING + STANDING * standing)
 }
 
 /// A sentence as it is quoted: with the one before it where it is not understood without.
@@ -229,7 +237,7 @@ fn without_links(quote: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::DocumentId;
+    use crate::model::{DocumentId, PassageId};
 
     fn stretch(text: &str) -> Stretch {
         let id = PassageId { document_id: DocumentId::new(), ordinal: 0 };
