@@ -87,7 +87,8 @@ pub(super) fn is_item(text: &str) -> bool {
         let rest = text.trim_start_matches(is_mark);
         (rest.len() < text.len() && text.len() - rest.len() <= 3 * 3).then_some(rest)
     };
-    let numbered = || after(|char| matches!(char, '0'..='9' | '０'..='９'));
+    let is_digit = |char| matches!(char, '0'..='9' | '０'..='９');
+    let numbered = || after(is_digit);
     let counted = || after(|char| "一二三四五六七八九十".contains(char)).or_else(|| text.strip_prefix(iroha));
     let in_brackets = || text.strip_prefix(['(', '（'])?.trim_start_matches(is_count).strip_prefix([')', '）']);
     let spaced = |rest: &str| rest.starts_with(char::is_whitespace);
@@ -95,9 +96,7 @@ pub(super) fn is_item(text: &str) -> bool {
         || text.starts_with(|char| ('①'..='⑳').contains(&char))
         || text.strip_prefix(['-', '*', '+']).is_some_and(spaced)
         || numbered().and_then(|rest| rest.strip_prefix(['.', ')'])).is_some_and(spaced)
-        || numbered()
-            .and_then(|rest| rest.strip_prefix(['．', '）']))
-            .is_some_and(|rest| !rest.starts_with(char::is_numeric))
+        || numbered().and_then(|rest| rest.strip_prefix(['．', '）'])).is_some_and(|rest| !rest.starts_with(is_digit))
         || counted().is_some_and(spaced)
         || in_brackets().is_some_and(|rest| !rest.is_empty())
 }

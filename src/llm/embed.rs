@@ -108,11 +108,10 @@ impl Llm {
             }
             let wait = match decision {
                 Decision::Without(field) if self.dialects.learn(model, field, dialect) => continue,
-                Decision::GiveUp | Decision::NextModel | Decision::NextModelOrOnceMore | Decision::Without(_) => {
-                    return Err(error);
-                }
+                Decision::GiveUp | Decision::NextModel | Decision::Without(_) => return Err(error),
+                Decision::NextModelOrOnceMore if tries > 1 => return Err(error),
                 Decision::After { wait, .. } if !wait.is_zero() => wait,
-                Decision::AfterBackoff | Decision::After { .. } => {
+                Decision::AfterBackoff | Decision::NextModelOrOnceMore | Decision::After { .. } => {
                     retry::backoff(tries + 1, self.backoff, fastrand::f64())
                 }
             };
