@@ -39,7 +39,8 @@ async fn a_question_finds_what_is_written_in_the_other_language() {
     let fake = FakeLlm::start().await;
     let app = town(&fake, &[]).await;
     fake.when().prompt(TRANSLATE).always(translated());
-    fake.when().model(ANALYSIS).always(analysis(0.9, &[ENGLISH]));
+    fake.when().model(ANALYSIS).prompt(ENGLISH).always(analysis(0.9, &[ENGLISH]));
+    fake.when().model(ANALYSIS).always(analysis(0.0, &[]));
     let record = app.ask(ASKED).await;
     assert_eq!((&record["status"], &record["question"]), (&json!("complete"), &json!(ASKED)), "{record}");
     assert_eq!(record["translated_question"], "When is the water bill due?");
