@@ -3,7 +3,9 @@
 //! The search by words never waits for the other: where a query has no vector in time, it is the answer, and the reply
 //! says why. Scores are summed; ranks alone would let the weaker ranking spoil the stronger one. Those by words are
 //! stretched to 0–1 over their candidates. Likenesses are measured by how far they stand out from those of all passages,
-//! so that a query to which nothing comes near is ranked by its words, and one with a clear neighbour by that.
+//! so that a query to which nothing comes near is ranked by its words, and one with a clear neighbour by that. Against
+//! stretching both over their candidates (0.7 and 0.3 of each), nDCG@10 went from .433 to .441 and from .755 to
+//! .758 on two collections of English abstracts (README, "How it compares").
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
