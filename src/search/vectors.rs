@@ -26,6 +26,18 @@ struct State {
     free: Vec<usize>,
 }
 
+/// What is near to a query.
+#[derive(Debug, Default, PartialEq)]
+pub struct Near {
+    /// Nearest first.
+    pub passages: Vec<PassageId>,
+    /// About how alike all passages are to the query in the mean, those of other documents too: a few alone would not
+    /// tell what is usual.
+    pub mean: f32,
+    /// About how much that differs from passage to passage: the standard deviation.
+    pub deviation: f32,
+}
+
 /// Quantised vectors, one after the other.
 #[derive(Default)]
 struct Block {
@@ -80,23 +92,27 @@ impl Vectors {
 
     /// The passages whose vectors are about nearest to a query, of some documents or all, nearest first. Takes time in
     /// proportion to all vectors; run it off the executor.
-    pub fn nearest(&self, query: &[f32], count: usize, among: Option<&HashSet<DocumentId>>) -> Vec<PassageId> {
+    pub fn nearest(&self, query: &[f32], count: usize, among: Option<&HashSet<DocumentId>>) -> Near {
         let state = self.read();
         if count == 0 || query.len() != state.dimension {
-            return Vec::new();
+            return Near::default();
         }
-        let (codes, _) = quantised(query);
+        let (codes, query_scale) = quantised(query);
+        let (mut sum, mut squares, mut looked_at) = (0.0_f64, 0.0_f64, 0_u32);
         let codes: Vec<i16> = codes.into_iter().map(i16::from).collect();
         let mut best: BinaryHeap<Reverse<Scored>> = BinaryHeap::with_capacity(count + 1);
         for block in &state.blocks {
             let vectors = block.codes.chunks_exact(state.dimension);
             for ((vector, scale), id) in vectors.zip(&block.scales).zip(&block.ids) {
                 let Some(id) = id else { continue };
+                #[expect(clippy::cast_precision_loss, reason = "a candidate's score need not be exact")]
+                let score = dot(vector, &codes) as f32 * scale * query_scale;
+                sum += f64::from(score);
+                squares += f64::from(score).powi(2);
+                looked_at += 1;
                 if among.is_some_and(|among| !among.contains(&id.document_id)) {
                     continue;
                 }
-                #[expect(clippy::cast_precision_loss, reason = "a candidate's score need not be exact")]
-                let score = dot(vector, &codes) as f32 * scale;
                 if best.len() < count || best.peek().is_some_and(|Reverse(worst)| score > worst.score) {
                     best.push(Reverse(Scored { score, id: *id }));
                     if best.len() > count {
@@ -105,7 +121,12 @@ impl Vectors {
                 }
             }
         }
-        best.into_sorted_vec().into_iter().map(|Reverse(scored)| scored.id).collect()
+        let mean = sum / f64::from(looked_at.max(1));
+        let variance = squares / f64::from(looked_at.max(1)) - mean.powi(2);
+        #[expect(clippy::cast_possible_truncation, reason = "likenesses are at most 1")]
+        let (mean, deviation) = (mean as f32, variance.max(0.0).sqrt() as f32);
+        let passages = best.into_sorted_vec().into_iter().map(|Reverse(scored)| scored.id).collect();
+        Near { passages, mean, deviation }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -247,11 +268,15 @@ mod tests {
         for query in (10_000..10_010).map(vector) {
             let mut exact: Vec<(f32, PassageId)> = all.iter().map(|(id, v)| (likeness(v, &query), *id)).collect();
             exact.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let near: HashSet<PassageId> = vectors.nearest(&query, 20, None).into_iter().collect();
+            let mean = exact.iter().map(|(likeness, _)| likeness).sum::<f32>() / 6_000.0;
+            let square = exact.iter().map(|(likeness, _)| (likeness - mean).powi(2)).sum::<f32>() / 6_000.0;
+            let near = vectors.nearest(&query, 20, None);
+            assert!((near.mean - mean).abs() < 1e-3 && (near.deviation - square.sqrt()).abs() < 1e-3, "{near:?}");
+            let near: HashSet<PassageId> = vectors.nearest(&query, 20, None).passages.into_iter().collect();
             assert!(exact[..10].iter().all(|(_, id)| near.contains(id)));
         }
-        assert_eq!(vectors.nearest(&vector(5_999), 1, None), [all[5_999].0]);
-        assert_eq!(vectors.nearest(&[1.0], 1, None), [], "a query of another length finds nothing");
+        assert_eq!(vectors.nearest(&vector(5_999), 1, None).passages, [all[5_999].0]);
+        assert_eq!(vectors.nearest(&[1.0], 1, None), Near::default(), "a query of another length finds nothing");
     }
 
     #[test]
@@ -265,10 +290,13 @@ mod tests {
         assert_eq!(vectors.len(), 4, "vectors of another space are left out");
         vectors.replace(7, &[first], &passages(first, &[9]));
         assert_eq!(vectors.len(), 2);
-        assert_eq!(vectors.nearest(&vector(9), 1, None)[0].document_id, first);
-        assert_eq!(vectors.nearest(&vector(9), 9, Some(&[second].into())).len(), 1);
+        assert_eq!(vectors.nearest(&vector(9), 1, None).passages[0].document_id, first);
+        let (narrow, whole) =
+            (vectors.nearest(&vector(9), 9, Some(&[second].into())), vectors.nearest(&vector(9), 9, None));
+        assert_eq!(narrow.passages.len(), 1);
+        assert_eq!((narrow.mean, narrow.deviation), (whole.mean, whole.deviation));
         vectors.replace(7, &[first, second], &[]);
-        assert!(vectors.is_empty() && vectors.nearest(&vector(1), 9, None).is_empty());
+        assert!(vectors.is_empty() && vectors.nearest(&vector(1), 9, None) == Near::default());
         vectors.add(7, &passages(second, &[4, 5]));
         assert_eq!(vectors.len(), 2, "freed places are used again");
     }

@@ -16,7 +16,7 @@ async fn town(fake: &FakeLlm, flags: &[&str]) -> TestApp {
     app.add("Water bill", ENGLISH).await;
     app.add("水道の歴史", "水道は江戸時代に始まりました。").await;
     app.add("ごみの収集", "ごみの収集は月曜日です。").await;
-    fake.when().model(SYNTHESIS).always(Answer::text("毎月20日です[1][2]。"));
+    fake.when().model(SYNTHESIS).always(Answer::text("毎月20日です[1]。"));
     app
 }
 
@@ -39,12 +39,13 @@ async fn a_question_finds_what_is_written_in_the_other_language() {
     let fake = FakeLlm::start().await;
     let app = town(&fake, &["--translate", "on"]).await;
     fake.when().prompt(TRANSLATE).always(translated());
-    fake.when().model(ANALYSIS).always(analysis(0.9, &[ENGLISH]));
+    fake.when().model(ANALYSIS).prompt(ENGLISH).always(analysis(0.9, &[ENGLISH]));
+    fake.when().model(ANALYSIS).always(analysis(0.0, &[]));
     let record = app.ask(ASKED).await;
     assert_eq!((&record["status"], &record["question"]), (&json!("complete"), &json!(ASKED)), "{record}");
     assert_eq!(record["translated_question"], "When is the water bill due?");
     assert!(titles(&record).contains(&"Water bill"), "{record}");
-    assert_eq!(record["citations"][1]["quote"], ENGLISH);
+    assert_eq!(record["citations"][0]["quote"], ENGLISH);
     assert_eq!(record["usage"]["upstream_calls"], titles(&record).len() + 2, "a translation, analyses, an answer");
     assert!(record["settings"]["prompts"]["translate"].is_string(), "{}", record["settings"]);
 
