@@ -77,7 +77,8 @@ pub(super) async fn with_model(
     let deadline = work.analysis_deadline();
     let group = HedgeGroup::new(parts.iter().map(|parts| parts.len()).sum());
     let group = &group;
-    let keys: Vec<String> = retrieved.iter().map(|one| cache_key(work, one)).collect();
+    let question = question_key(work);
+    let keys: Vec<String> = retrieved.iter().map(|one| cache_key(&question, one)).collect();
     let known = known(work, retrieved, &keys, cached);
     let affordable = affordable(app, work, retrieved, &parts, &known);
     let mut running: FuturesUnordered<_> = retrieved
@@ -202,9 +203,9 @@ fn reused(cached: KeptAnalysis, begun: Instant) -> KeptAnalysis {
 }
 
 /// Names an analysis by all that it depends on; begins with its question's name.
-fn cache_key(work: &Work, one: &Retrieved) -> String {
+fn cache_key(question_key: &str, one: &Retrieved) -> String {
     let read = one.passages().map(|passage| passage.id.to_string()).collect::<Vec<_>>().join(",");
-    question_key(work) + &name([&one.document.content_hash, &read, &one.document.title])
+    question_key.to_owned() + &name([&one.document.content_hash, &read, &one.document.title])
 }
 
 /// Names what all analyses for a question depend on, whatever the document.

@@ -307,22 +307,20 @@ pub(super) async fn citations(
     let cited: Vec<&Source> = sources.iter().filter(|source| marks.contains(&source.marker)).collect();
     // A text that cannot be read verifies nothing.
     let unchanged = retrieve::unchanged(app, retrieved).await.unwrap_or_default();
-    let changed = cited.iter().filter(|source| !unchanged.contains(&source.document_id));
+    let changed = || cited.iter().filter(|source| !unchanged.contains(&source.document_id));
     let ranges: Vec<_> =
-        changed.map(|source| (source.document_id, source.evidence.start..source.evidence.end)).collect();
+        changed().map(|source| (source.document_id, source.evidence.start..source.evidence.end)).collect();
     let stored = app.store.text_ranges(&ranges).await.unwrap_or_default();
-    let stands = |source: &Source| {
-        let range = (source.document_id, source.evidence.start..source.evidence.end);
-        let place = ranges.iter().position(|one| *one == range);
-        place.is_none_or(|place| stored.get(place) == Some(&source.evidence.quote))
-    };
+    let stands = |(place, source): &(usize, &&Source)| stored.get(*place) == Some(&source.evidence.quote);
+    let gone: BTreeSet<u32> =
+        changed().enumerate().filter(|one| !stands(one)).map(|(_, source)| source.marker).collect();
     let citation = |source: &Source| {
         let Evidence { passage_id, quote, start, end, page } = source.evidence.clone();
         Citation {
             marker: source.marker,
             document_id: source.document_id,
             title: source.title.clone(),
-            verified: stands(source),
+            verified: !gone.contains(&source.marker),
             passage_id,
             quote,
             start,
@@ -330,7 +328,7 @@ pub(super) async fn citations(
             page,
         }
     };
-    cited.into_iter().map(citation).collect()
+    cited.iter().copied().map(citation).collect()
 }
 
 #[cfg(test)]

@@ -237,14 +237,7 @@ fn without_links(quote: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DocumentId, PassageId};
-
-    fn stretch(text: &str) -> Stretch {
-        let id = PassageId { document_id: DocumentId::new(), ordinal: 0 };
-        let end = text.chars().count();
-        let passage = Passage { id, text: text.to_owned(), start: 0, end, page: None, heading: None };
-        Stretch { text: text.to_owned(), passages: vec![passage] }
-    }
+    use crate::answer::pieces::tests::stretch;
 
     fn chosen(question: &str, text: &str) -> Vec<String> {
         let asked = Asked::by(question);

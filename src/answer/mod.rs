@@ -1,7 +1,7 @@
 //! Question → stored answer.
 //!
 //! [`ask`] stores the question and starts the work; [`answer`] is the work, from the top: understand a follow-up,
-//! retrieve the best documents in both languages, analyse each concurrently, synthesise one answer from what is relevant, cite, keep.
+//! retrieve the best documents, analyse each concurrently, synthesise one answer from what is relevant, cite, keep.
 //! Where no model can be reached the extractive mode does the models' part with the documents' own sentences, and the
 //! record says so. [`again`] takes questions up once more; [`standing`] analyses documents without any question.
 

@@ -116,11 +116,11 @@ fn inner(piece: &str) -> (usize, usize) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::{DocumentId, Passage, PassageId};
 
-    fn stretch(text: &str) -> Stretch {
+    pub(in crate::answer) fn stretch(text: &str) -> Stretch {
         let id = PassageId { document_id: DocumentId::new(), ordinal: 0 };
         let end = text.chars().count();
         let passage = Passage { id, text: text.to_owned(), start: 0, end, page: None, heading: None };

@@ -95,9 +95,16 @@ impl Store for SqliteStore {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) || is_damaged(&error) {
+        Self::from(&error)
+    }
+}
+
+/// The failure of a whole transaction is that of each of its writes.
+impl From<&sqlx::Error> for StoreError {
+    fn from(error: &sqlx::Error) -> Self {
+        if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) || is_damaged(error) {
             Self::Corrupt(error.to_string())
-        } else if is_full(&error) {
+        } else if is_full(error) {
             Self::Full(error.to_string())
         } else {
             Self::Unavailable(error.to_string())

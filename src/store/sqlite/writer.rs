@@ -66,8 +66,7 @@ impl Writer {
 
     /// The same for statements without a result. Where no other write waits, they are one trip to the database's thread
     /// together with their transaction: each trip costs more than such a statement does.
-    pub(super) async fn write_statements(&self, statements: QueryBuilder<Sqlite>) -> Result<(), StoreError> {
-        let mut statements = statements;
+    pub(super) async fn write_statements(&self, mut statements: QueryBuilder<Sqlite>) -> Result<(), StoreError> {
         let mut query = statements.build();
         let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?.unwrap_or_default();
         let sql = query.sql().as_str().to_owned();
@@ -95,17 +94,6 @@ impl Writer {
         let write = Box::new(Typed { work: Some(work), undo, tell, outcome: None, reply });
         self.queue.send(write).await.map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?
-    }
-}
-
-/// The failure of a whole transaction, as each of its writes sees it.
-fn as_store_error(error: &sqlx::Error) -> StoreError {
-    if super::is_full(error) {
-        StoreError::Full(error.to_string())
-    } else if super::is_damaged(error) {
-        StoreError::Corrupt(error.to_string())
-    } else {
-        StoreError::Unavailable(error.to_string())
     }
 }
 
@@ -174,7 +162,7 @@ where
         let outcome = match (self.outcome, failed) {
             // What failed by itself says why best.
             (Some(Err(error)), _) => Err(error),
-            (_, Some(error)) => Err(as_store_error(error)),
+            (_, Some(error)) => Err(error.into()),
             (Some(Ok(value)), None) => {
                 if let Some(tell) = self.tell {
                     tell(&value, feed);
@@ -226,7 +214,7 @@ impl Write for Statements {
     }
 
     fn reply(self: Box<Self>, failed: Option<&sqlx::Error>, _: &Feed) {
-        let failed = self.failed.or(failed.map(as_store_error));
+        let failed = self.failed.or(failed.map(StoreError::from));
         let _ = self.reply.send(failed.map_or(Ok(()), Err));
     }
 }
