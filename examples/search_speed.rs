@@ -195,13 +195,14 @@ impl Texts {
             mixed.collect()
         };
         let year = Facet { path: "metadata.year".to_owned(), value: Scalar::Number(f64::from(dice.u32(1990..2026))) };
+        let is_japanese = text.contains(|c: char| ('\u{3041}'..='\u{30ff}').contains(&c));
         let passages = cut(document_id, &text);
         IndexedDocument {
             title: title.clone(),
             collection: "default".to_owned(),
             facets: vec![year],
             file_name: None,
-            language: None,
+            language: Some(if is_japanese { "ja" } else { "en" }.to_owned()),
             passages,
         }
     }

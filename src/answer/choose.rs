@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::form::{Wanted, only_asks};
 use crate::model::Evidence;
 use crate::search::analyzer::{Sought, content_terms};
+use crate::search::bilingual;
 
 /// What a further sentence must be worth beside the first.
 const SHARE_OF_FIRST: f64 = 0.22;
@@ -31,7 +32,9 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) fn by(question: &str) -> Self {
         // Where nothing else is asked, the words that only ask have to do.
-        Self { wanted: Wanted::by(question), terms: Sought::of(question, |term| !only_asks(term)) }
+        let terms = Sought::of(question, |term| !only_asks(term));
+        let terms = terms.or_translated(&bilingual::translated(question).phrases);
+        Self { wanted: Wanted::by(question), terms }
     }
 
     /// See [`Wanted::worth`].

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::error::{Problem, check_length};
 use crate::model::filter::Filter;
 use crate::model::{DocumentId, PassageId, whole_ms};
-use crate::search::analyzer;
+use crate::search::highlights::Highlights;
 
 /// The longest query, in characters.
 const MAX_QUERY_CHARS: usize = 2_000;
@@ -106,6 +106,7 @@ pub async fn find(app: &App, find: Find) -> Result<Found, Problem> {
     let best: Vec<PassageId> =
         found.iter().flat_map(|(hit, _)| hit.passages.first()).map(|passage| passage.passage_id).collect();
     let passages = app.store.passages(&best).await?;
+    let highlights = Highlights::of(&find.query);
     let mut hits = Vec::with_capacity(found.len());
     for (hit, document) in found {
         // Gone where the document changed under the index.
@@ -116,7 +117,7 @@ pub async fn find(app: &App, find: Find) -> Result<Found, Problem> {
             title: document.title,
             score: hit.score,
             passage: FoundPassage {
-                highlights: analyzer::highlights(&find.query, &passage.text),
+                highlights: highlights.in_text(&passage.text),
                 id: passage.id,
                 text: passage.text,
                 start: passage.start,

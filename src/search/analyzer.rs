@@ -18,8 +18,8 @@ use std::collections::HashSet;
 use normal::Normal;
 pub use sought::Sought;
 
-/// Rises whenever the same text gives other terms, so that an index made by an older analyser is rebuilt.
-pub const VERSION: u32 = 4;
+/// Rises whenever the same document gives other terms, so that an index made by an older analyser is rebuilt.
+pub const VERSION: u32 = 5;
 
 /// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,24 +79,33 @@ fn graded_terms(text: &str) -> (Vec<String>, bool) {
     (terms, carry_meaning)
 }
 
+/// The words of a phrase that carry meaning, in order, those that stand there twice too.
+pub fn phrase(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    cut(&Normal::new(text).chars, |_| Cut::Words, &mut |term, _, _, kind| {
+        if kind == TokenKind::Word {
+            words.push(term);
+        }
+    });
+    words
+}
+
 /// The term of an English word in lower case.
 pub fn stem(word: &str) -> String {
     spaced::stem(word)
 }
 
-/// The stretches of `text` that a reader should see marked for `query`, in order, not touching each other, as
-/// half-open ranges of Unicode scalar values of `text`.
-pub fn highlights(query: &str, text: &str) -> Vec<(usize, usize)> {
-    let wanted: HashSet<String> = content_terms(query).into_iter().collect();
+/// The stretches of a text that some terms are made of, and those that read like some others wherever these stand in
+/// Japanese; in order, not touching each other, as half-open ranges of Unicode scalar values.
+pub(super) fn marks(text: &str, is_sought: impl Fn(&str) -> bool, anywhere: &[&str]) -> Vec<(usize, usize)> {
     let text = Normal::new(text);
     let mut marks: Vec<(usize, usize)> = tokens(&text)
         .into_iter()
-        .filter(|token| wanted.contains(&token.term))
+        .filter(|token| is_sought(&token.term))
         .map(|token| (token.start, token.end))
         .collect();
-    // The dictionary may cut the same word differently in another sentence.
-    for needle in wanted.iter().map(|term| term.chars().collect::<Vec<char>>()) {
-        if needle.iter().all(|&c| is_japanese(c)) && (needle.len() > 1 || wanted.len() == 1) {
+    for needle in anywhere.iter().map(|term| term.chars().collect::<Vec<char>>()) {
+        if !needle.is_empty() && needle.iter().all(|&c| is_japanese(c)) {
             for (at, window) in text.chars.windows(needle.len()).enumerate() {
                 if window == needle {
                     marks.push(text.source(at, at + needle.len()));
@@ -206,7 +215,7 @@ pub(super) fn is_hiragana(character: char) -> bool {
 }
 
 /// Kana and kanji; Chinese too, which the dictionary cuts as it can.
-fn is_japanese(character: char) -> bool {
+pub(super) fn is_japanese(character: char) -> bool {
     is_han(character)
         || is_hiragana(character)
         || matches!(character, '\u{30a1}'..='\u{30fa}' | 'ー' | '\u{31f0}'..='\u{31ff}')

@@ -2,7 +2,9 @@
 //! from it at any time.
 
 pub mod analyzer;
+pub mod bilingual;
 pub mod generations;
+pub mod highlights;
 pub mod tantivy;
 pub mod vectors;
 

@@ -38,6 +38,23 @@ async fn an_answer_is_made_of_sentences_that_stand_in_the_documents() {
 }
 
 #[tokio::test]
+async fn documents_in_the_other_language_answer_too() {
+    let app = shop().await;
+    let sentence = "遺失物を拾得した者は、速やかに警察署長に提出しなければならない。";
+    app.add("落とし物", sentence).await;
+    let record = app.ask("What must the finder of lost property do?").await;
+    assert_eq!(record["status"], "complete", "{record}");
+    assert_eq!(record["citations"][0]["quote"], sentence);
+    let record = app.ask("麺は何分ゆでますか").await;
+    assert_eq!(record["citations"][0]["quote"], "Boil the noodles for three minutes.", "{record}");
+    let found = app.get("/api/search?q=lost property").await.json();
+    let passage = &found["hits"][0]["passage"];
+    let chars: Vec<char> = passage["text"].as_str().unwrap().chars().collect();
+    let range = &passage["highlights"][0];
+    assert_eq!(chars[at(&range[0])..at(&range[1])].iter().collect::<String>(), "遺失");
+}
+
+#[tokio::test]
 async fn a_record_has_every_field_of_the_interface() {
     let app = shop().await;
     let record =

@@ -19,7 +19,11 @@ impl Subject {
     }
 
     async fn put_in(&mut self, collection: &str, id: DocumentId, title: &str, passages: &[&str]) {
-        let change = self.change(id, DocumentState::Present(Arc::new(document(collection, id, title, passages))));
+        self.put_whole(id, document(collection, id, title, passages)).await;
+    }
+
+    async fn put_whole(&mut self, id: DocumentId, document: IndexedDocument) {
+        let change = self.change(id, DocumentState::Present(Arc::new(document)));
         self.search.apply(vec![change]).await.unwrap();
     }
 
@@ -66,6 +70,10 @@ fn document(collection: &str, document_id: DocumentId, title: &str, passages: &[
     }
 }
 
+fn written_in(language: &str, document_id: DocumentId, text: &str) -> IndexedDocument {
+    IndexedDocument { language: Some(language.to_owned()), ..document("default", document_id, "", &[text]) }
+}
+
 fn ids<const N: usize>() -> [DocumentId; N] {
     std::array::from_fn(|_| DocumentId::new())
 }
@@ -80,6 +88,7 @@ async fn keeps_its_contract<F: AsyncFn() -> Arc<dyn Search>>(empty: F) {
     keeps_collections_apart(fresh().await).await;
     gives_what_was_asked_for(fresh().await).await;
     finds_translations_by_their_name(fresh().await).await;
+    finds_what_the_other_language_says(fresh().await).await;
     finds_nothing_for_nothing(fresh().await).await;
     may_be_told_twice(fresh().await).await;
     begins_again_when_cleared(fresh().await).await;
@@ -235,19 +244,14 @@ async fn gives_what_was_asked_for(mut subject: Subject) {
 async fn finds_translations_by_their_name(mut subject: Subject) {
     let [japanese, english, other, index_ja, index_en, index_too, note_ja, note_en] = ids();
     let mut put = async |id: DocumentId, name: &str, language: &str, text: &str| {
-        let document = IndexedDocument {
-            file_name: Some(name.to_owned()),
-            language: Some(language.to_owned()),
-            ..document("default", id, "", &[text])
-        };
-        let change = subject.change(id, DocumentState::Present(Arc::new(document)));
-        subject.search.apply(vec![change]).await.unwrap();
+        let file_name = Some(name.to_owned());
+        subject.put_whole(id, IndexedDocument { file_name, ..written_in(language, id, text) }).await;
     };
     put(japanese, "fees.ja.html", "ja", "水道料金の支払期限 PayPay VISA 20日 0570-091-100").await;
     put(english, "fees.en.pdf", "en", "when bills are due: 20th, by PayPay, VISA, call 0570-091-100").await;
     put(other, "dues.pdf", "en", "something else").await;
     put(index_ja, "index.html", "ja", "目次 概要").await;
-    put(index_en, "index.html", "en", "contents").await;
+    put(index_en, "index.html", "en", "welcome").await;
     put(index_too, "index.html", "en", "overview").await;
     put(note_ja, "notes.md", "ja", "会議 Zoom 2024 Slack GitHub").await;
     put(note_en, "notes.md", "en", "shopping list: 12 eggs, milk and GitHub stickers").await;
@@ -262,6 +266,27 @@ async fn finds_translations_by_their_name(mut subject: Subject) {
     assert!(subject.search.search(elsewhere).await.unwrap().is_empty());
     subject.remove(english).await;
     assert_eq!(subject.find("水道料金").await, [japanese], "a removed translation is gone");
+}
+
+async fn finds_what_the_other_language_says(mut subject: Subject) {
+    let [lost, postal, plan, both, menu] = ids();
+    let mut put = async |id: DocumentId, language: &str, text: &str| {
+        subject.put_whole(id, written_in(language, id, text)).await;
+    };
+    put(lost, "ja", "遺失物を拾得した者は、速やかに警察署長に提出しなければならない。").await;
+    put(postal, "ja", "郵便番号は七桁の数字で記録する。").await;
+    put(menu, "ja", "本日の定食は焼き魚です。").await;
+    assert_eq!(subject.find("人員の削減").await, [], "nothing is in English yet");
+    assert_eq!(subject.find("finder of lost property").await, [lost]);
+    assert_eq!(subject.find("How are postal codes written?").await, [postal]);
+    subject.put_whole(plan, written_in("en", plan, "The plan reduces personnel by ten percent.")).await;
+    assert_eq!(subject.find("人員の削減").await, [plan]);
+    // What says it in the question's own words comes first, and what says it twice counts once.
+    subject.put_whole(both, written_in("en", both, "Lost property, in the property office.")).await;
+    assert_eq!(subject.find("lost property").await, [both, lost]);
+    assert_eq!(subject.find("遺失物").await, [lost, both]);
+    subject.remove(both).await;
+    assert_eq!(subject.find("遺失物").await, [lost]);
 }
 
 async fn finds_nothing_for_nothing(mut subject: Subject) {

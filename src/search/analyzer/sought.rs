@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use super::normal::Normal;
 use super::{Cut, TokenKind, content_terms, cut, graded_terms, is_hiragana, is_japanese, numeral};
+use crate::search::bilingual::Phrase;
 
 /// Terms to look for, each known by its place among them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Sought {
     places: HashMap<String, usize>,
+    /// How many terms there are; after them come those of other ways to say them.
+    count: usize,
+    ways: Vec<Way>,
     /// Whether they carry meaning; if not, they are compared with what a text has instead of such terms.
     carry_meaning: bool,
     /// What a run of Japanese has to hold to hold one of the terms.
@@ -19,6 +23,18 @@ pub struct Sought {
     numbers: bool,
 }
 
+/// Another way to say some of the terms.
+#[derive(Debug)]
+struct Way {
+    /// The places of the terms that it says.
+    said: Vec<usize>,
+    /// The places of its own, all of which a text must hold.
+    by: Vec<usize>,
+}
+
+/// Translations of a phrase that are looked for: the less likely ones mean something else too often.
+const MOST_TRANSLATIONS: usize = 3;
+
 impl Sought {
     /// The content terms of a text that are wanted; where none is, all of them. In alphabetical order.
     pub fn of(text: &str, wanted: impl Fn(&str) -> bool) -> Self {
@@ -27,27 +43,51 @@ impl Sought {
             terms.retain(|term| wanted(term));
         }
         terms.sort_unstable();
-        let (japanese, other): (Vec<Vec<char>>, Vec<Vec<char>>) = terms
-            .iter()
+        let places: HashMap<String, usize> = terms.into_iter().zip(0..).collect();
+        Self { count: places.len(), places, carry_meaning, ..Self::default() }.prepared()
+    }
+
+    /// The same, and texts in the other language that say them.
+    pub fn or_translated(mut self, phrases: &[Phrase]) -> Self {
+        for phrase in phrases.iter().filter(|_| self.carry_meaning) {
+            let said: Vec<usize> = phrase.terms.iter().filter_map(|term| self.places.get(term).copied()).collect();
+            // A lone kanji is a part of too many words.
+            let tells = |terms: &&Vec<&str>| terms.iter().any(|term| term.chars().nth(1).is_some());
+            for terms in phrase.translations.iter().filter(tells).take(MOST_TRANSLATIONS).filter(|_| !said.is_empty()) {
+                let mut place = |term: &&str| {
+                    let next = self.places.len();
+                    *self.places.entry((*term).to_owned()).or_insert(next)
+                };
+                let by = terms.iter().map(&mut place).collect();
+                self.ways.push(Way { said: said.clone(), by });
+            }
+        }
+        self.prepared()
+    }
+
+    /// Knows what all of its terms look like.
+    fn prepared(self) -> Self {
+        let (japanese, other): (Vec<Vec<char>>, Vec<Vec<char>>) = self
+            .places
+            .keys()
             .map(|term| term.chars().collect())
             .partition(|term: &Vec<char>| term.first().is_some_and(|&first| is_japanese(first)));
         Self {
-            carry_meaning,
             beginnings: japanese.iter().map(|term| beginning(term).to_vec()).collect(),
             numbers: other.iter().any(|term| term.first().is_some_and(char::is_ascii_digit)),
             initials: other.iter().filter_map(|term| term.first().copied()).collect(),
-            places: terms.into_iter().zip(0..).collect(),
+            ..self
         }
     }
 
     /// How many terms are looked for.
     pub fn count(&self) -> usize {
-        self.places.len()
+        self.count
     }
 
     /// For each of the terms, whether it is among the content terms of a text.
     pub fn held(&self, text: &str) -> Vec<bool> {
-        let mut held = vec![false; self.count()];
+        let mut held = vec![false; self.places.len()];
         let mut mark = |term: &str| {
             if let Some(held) = self.places.get(term).and_then(|place| held.get_mut(*place)) {
                 *held = true;
@@ -63,6 +103,13 @@ impl Sought {
         } else {
             content_terms(text).iter().for_each(|term| mark(term));
         }
+        let is_held = |held: &[bool], place: &usize| held.get(*place).is_some_and(|held| *held);
+        for way in &self.ways {
+            if way.by.iter().all(|place| is_held(&held, place)) {
+                way.said.iter().filter_map(|place| held.get_mut(*place).map(|held| *held = true)).for_each(drop);
+            }
+        }
+        held.truncate(self.count);
         held
     }
 
@@ -100,6 +147,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::search::bilingual::translated;
 
     #[test]
     fn what_is_held_is_what_the_text_is_cut_into() {
@@ -134,6 +182,25 @@ mod tests {
                 assert_eq!(sought.held(text), expected, "{terms:?} in {text}");
             }
         }
+    }
+
+    #[test]
+    fn what_the_other_language_says_is_held() {
+        #[track_caller]
+        fn check(question: &str, text: &str, expected: &[&str]) {
+            let sought = Sought::of(question, |_| true).or_translated(&translated(question).phrases);
+            let mut terms = content_terms(question);
+            terms.sort_unstable();
+            let held: Vec<&str> =
+                terms.iter().zip(sought.held(text)).filter(|(_, held)| *held).map(|(term, _)| term.as_str()).collect();
+            assert_eq!(held, expected, "{question} in {text}");
+        }
+        check("finder of lost property", "遺失物の拾得者は警察に届ける。", &["finder", "lost", "properti"]);
+        check("finder of lost property", "物を拾う", &[]);
+        check("人員削減の計画", "a plan for reductions in personnel", &["人員", "削減", "計画"]);
+        check("人員削減の計画", "人員の配置と reduction", &["人員"]);
+        check("削減の計画", "人員の配置と reduction", &["削減"]);
+        check("what is it", "それ", &[]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::collections::BinaryHeap;
 use tantivy::{DocId, SegmentReader};
 
 use super::narrow::Wanted;
-use super::postings::ScoredPostings;
+use super::postings::Said;
 use super::query::Breadth;
 use super::segment::{Part, Segment};
 use super::statistics::Snapshot;
@@ -99,7 +99,7 @@ struct Among<'a> {
 
 impl Among<'_> {
     /// Adds the documents with the best entries of some lists, the worthiest list first, to what was found.
-    fn add_best(&self, best: &mut Best, mut lists: Vec<ScoredPostings<'_>>, window: &mut Window) {
+    fn add_best(&self, best: &mut Best, mut lists: Vec<Said<'_>>, window: &mut Window) {
         // What the lists from each one on are worth together at the most.
         let mut sum = 0.0;
         let sums = lists.iter().rev().map(|list| {
@@ -113,7 +113,7 @@ impl Among<'_> {
             let (finding, completing) = lists.split_at_mut(finding);
             let rest = rest.get(finding.len()..).unwrap_or_default();
             let at_most = rest.first().copied().unwrap_or_default();
-            let Some(first) = finding.iter().filter_map(ScoredPostings::next).min() else { break };
+            let Some(first) = finding.iter().filter_map(Said::next).min() else { break };
             let Some(start) = self.next_wanted(first) else { break };
             for list in finding {
                 list.between(start, start.saturating_add(WINDOW as DocId), |entry, score| {
@@ -144,7 +144,7 @@ impl Among<'_> {
 
 /// A score with what further lists add to it, unless it cannot come to more than the least. `rest` is what the lists from
 /// each one on are worth at the most.
-fn completed(mut score: f32, lists: &mut [ScoredPostings<'_>], rest: &[f32], entry: DocId, least: f32) -> Option<f32> {
+fn completed(mut score: f32, lists: &mut [Said<'_>], rest: &[f32], entry: DocId, least: f32) -> Option<f32> {
     for (list, rest) in lists.iter_mut().zip(rest) {
         if score + rest <= least {
             return None;
@@ -201,9 +201,12 @@ mod tests {
     use std::collections::HashMap;
     use std::sync::Arc;
 
+    use tantivy::Term;
+
     use super::super::TantivySearch;
     use super::super::query::Question;
     use super::super::rank;
+    use super::super::terms::Concept;
     use super::*;
     use crate::model::{DocumentId, Passage, PassageId};
     use crate::search::{Change, DocumentState, IndexedDocument, Search as _};
@@ -289,12 +292,23 @@ mod tests {
         search.apply(deleted.collect()).await.unwrap();
         let snapshot = search.inner.snapshot.read().unwrap().clone();
         let fields = &search.inner.fields;
-        for question in
-            ["word1 word2 word3 word4 word5 word6 word7 word8 word399", "word3 word9", "word350", "word0 word2"]
-        {
-            let question = Question::new(&snapshot, question).unwrap();
+        let questions =
+            ["word1 word2 word3 word4 word5 word6 word7 word8 word399", "word3 word9", "word350", "word0 word2"];
+        let mut asked: Vec<Vec<Concept>> =
+            questions.iter().map(|question| Question::new(&snapshot, question).unwrap().in_passages(fields)).collect();
+        let ways = |ways: &[&[(&str, f32)]]| {
+            let term = |(word, counts): &(&str, f32)| (Term::from_field_text(fields.passage.words, word), *counts);
+            Concept { ways: ways.iter().map(|way| way.iter().map(term).collect()).collect() }
+        };
+        asked.push(vec![
+            ways(&[&[("word1", 1.0)], &[("word3", 0.9)], &[("word200", 0.5), ("word2", 0.5)], &[("absent", 0.9)]]),
+            ways(&[&[("absent", 1.0)], &[("word300", 0.9)]]),
+            ways(&[&[("word5", 1.0), ("word6", 1.0)], &[("word7", 0.7), ("word8", 0.7)]]),
+            ways(&[&[("word399", 1.0)]]),
+        ]);
+        for concepts in asked {
             let parts = snapshot.segments.iter().map(|segment| &segment.passages);
-            let found = Found::new(&snapshot.passages, &question.passage_terms(fields), parts).unwrap();
+            let found = Found::new(&snapshot.passages, &concepts, parts).unwrap();
             let some = candidates(&snapshot, |segment| &segment.passages, &found, Breadth::Words, None, 10).unwrap();
             let mut best: HashMap<Candidate, f32> = HashMap::new();
             for (ordinal, segment) in snapshot.segments.iter().enumerate() {

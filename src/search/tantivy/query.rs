@@ -7,13 +7,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tantivy::Term;
-use tantivy::schema::Field;
 
 use super::respelling::{Asked, respelt};
 use super::schema::{Fields, Texts};
 use super::segment::Segment;
 use super::statistics::Snapshot;
+use super::terms::Concept;
+use super::translations;
 use crate::search::analyzer::{self, Token, TokenKind};
+use crate::search::bilingual::{self, Translated};
 
 /// What a bigram of a passage counts where a word of it counts 1.
 const GRAM_OF_PASSAGE: f32 = 0.5;
@@ -24,6 +26,9 @@ const GRAM_OF_WHOLE: f32 = 0.28;
 
 /// What a word counts that an unknown one may have been meant to be.
 const RESPELT: f32 = 0.5;
+
+/// What the likeliest translation of a word counts, where the word itself counts 1.
+const TRANSLATED: f32 = 0.9;
 
 /// Most distinct terms of a question that are looked up; a pasted page is cut here.
 const MOST_TERMS: usize = 128;
@@ -40,25 +45,35 @@ pub(super) enum Breadth {
     RareGrams,
 }
 
-/// The terms that a question asks for, to be looked up in passages and in whole documents.
+/// What a question asks for, to be looked up in passages and in whole documents.
 #[derive(Debug, Default)]
 pub(super) struct Question {
-    words: Vec<String>,
+    /// Each in the ways to say it; its own words come first.
+    words: Vec<Vec<Way>>,
     grams: Vec<String>,
-    /// What a word that stands nowhere may have been meant to be.
-    respelt: Vec<String>,
 }
+
+/// Words that say something together, each with what it counts where a word of the question counts 1.
+type Way = Vec<(String, f32)>;
 
 impl Question {
     /// Takes a question apart. A lone character stands for all bigrams that begin with it.
     pub(super) fn new(snapshot: &Snapshot, text: &str) -> tantivy::Result<Self> {
-        let QuestionTerms { words, mut grams, lone_character } = QuestionTerms::of(text);
+        let QuestionTerms { words: asked, mut grams, lone_character } = QuestionTerms::of(text);
         if let Some(character) = lone_character {
             grams = beginning_with(&snapshot.segments, &character)?;
         }
-        let respelt = respelt(&snapshot.segments, &words)?;
-        let words = words.into_iter().map(|word| word.term).collect();
-        Ok(Self { words, grams, respelt })
+        let respelt = respelt(&snapshot.segments, &asked)?;
+        let mut left: Vec<String> = asked.into_iter().map(|word| word.term).collect();
+        let mut words = Vec::new();
+        for (own, translations) in across(&snapshot.segments, text) {
+            let own: Way = own.into_iter().filter(|word| left.contains(word)).map(|word| (word, 1.0)).collect();
+            left.retain(|word| own.iter().all(|(taken, _)| taken != word));
+            words.push(std::iter::once(own).chain(translations).collect());
+        }
+        words.extend(left.into_iter().map(|word| vec![vec![(word, 1.0)]]));
+        words.extend(respelt.into_iter().map(|word| vec![vec![(word, RESPELT)]]));
+        Ok(Self { words, grams })
     }
 
     /// Whether there is nothing to look up.
@@ -66,21 +81,28 @@ impl Question {
         self.words.is_empty() && self.grams.is_empty()
     }
 
-    /// Each term as passages have it, with what it counts.
-    pub(super) fn passage_terms(&self, fields: &Fields) -> Vec<(Term, f32)> {
-        self.terms(fields.passage, 1.0, GRAM_OF_PASSAGE)
+    /// What passages are looked through for.
+    pub(super) fn in_passages(&self, fields: &Fields) -> Vec<Concept> {
+        self.concepts(fields.passage, 1.0, GRAM_OF_PASSAGE)
     }
 
-    /// Each term as whole documents have it, with what it counts.
-    pub(super) fn whole_terms(&self, fields: &Fields) -> Vec<(Term, f32)> {
-        self.terms(fields.whole, WORD_OF_WHOLE, GRAM_OF_WHOLE)
+    /// What whole documents are looked through for.
+    pub(super) fn in_wholes(&self, fields: &Fields) -> Vec<Concept> {
+        self.concepts(fields.whole, WORD_OF_WHOLE, GRAM_OF_WHOLE)
     }
 
-    fn terms(&self, texts: Texts, word: f32, gram: f32) -> Vec<(Term, f32)> {
-        let term = |field: Field, weight: f32| move |text: &String| (Term::from_field_text(field, text), weight);
-        let words = self.words.iter().map(term(texts.words, word));
-        let respelt = self.respelt.iter().map(term(texts.words, word * RESPELT));
-        words.chain(respelt).chain(self.grams.iter().map(term(texts.grams, gram))).collect()
+    fn concepts(&self, texts: Texts, word: f32, gram: f32) -> Vec<Concept> {
+        let words = self.words.iter().map(|ways| {
+            let terms = |way: &Way| {
+                way.iter().map(|(text, counts)| (Term::from_field_text(texts.words, text), word * counts)).collect()
+            };
+            Concept { ways: ways.iter().map(terms).collect() }
+        });
+        let grams = self
+            .grams
+            .iter()
+            .map(|text| Concept { ways: vec![vec![(Term::from_field_text(texts.grams, text), gram)]] });
+        words.chain(grams).collect()
     }
 }
 
@@ -126,6 +148,25 @@ impl QuestionTerms {
         let words = words.into_iter().filter(|token| seen.insert(&token.term)).take(MOST_TERMS).map(asked).collect();
         Self { words, grams: telling, lone_character }
     }
+}
+
+/// What a text says in the documents' other language, as far as there are documents in it: the terms of each phrase, and
+/// the other ways to say it.
+fn across(segments: &[Arc<Segment>], text: &str) -> Vec<(Vec<String>, Vec<Way>)> {
+    let Translated { to, phrases } = bilingual::translated(text);
+    let language = translations::language(to.code());
+    if !segments.iter().any(|segment| segment.has_language(language)) {
+        return Vec::new();
+    }
+    let ways = |own: usize, translations: Vec<Vec<&str>>| {
+        let way = |terms: Vec<&str>| {
+            // However many words the other language needs, they say no more than its own.
+            let counts = TRANSLATED * (own as f32 / terms.len() as f32).min(1.0);
+            terms.into_iter().map(|term| (term.to_owned(), counts)).collect()
+        };
+        translations.into_iter().map(way).collect()
+    };
+    phrases.into_iter().map(|phrase| (phrase.terms.clone(), ways(phrase.terms.len(), phrase.translations))).collect()
 }
 
 fn distinct<'a>(terms: impl Iterator<Item = &'a str>) -> Vec<String> {

@@ -35,8 +35,8 @@ pub(super) fn documents(
     let narrowed = Wanted::new(fields, snapshot, asked.collection.as_deref(), asked.filter.as_ref())?;
     let parts = || snapshot.segments.iter().map(AsRef::as_ref);
     let passages =
-        Found::new(&snapshot.passages, &question.passage_terms(fields), parts().map(|s: &Segment| &s.passages))?;
-    let wholes = Found::new(&snapshot.documents, &question.whole_terms(fields), parts().map(|s: &Segment| &s.wholes))?;
+        Found::new(&snapshot.passages, &question.in_passages(fields), parts().map(|s: &Segment| &s.passages))?;
+    let wholes = Found::new(&snapshot.documents, &question.in_wholes(fields), parts().map(|s: &Segment| &s.wholes))?;
     let best = |part: fn(&Segment) -> &Part, terms: &Found<'_>, breadth| {
         candidates(snapshot, part, terms, breadth, narrowed.as_ref(), wanted)
     };

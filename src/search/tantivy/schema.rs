@@ -138,9 +138,11 @@ impl Fields {
             entries.push(entry);
         }
         let mut entry = self.entry(id, document);
-        if let Some((name, language)) = translations::named(document) {
+        if let Some(language) = &document.language {
+            entry.add_u64(self.language, translations::language(language));
+        }
+        if let Some(name) = translations::name(document).filter(|_| document.language.is_some()) {
             entry.add_u64(self.name, name);
-            entry.add_u64(self.language, language);
             for anchor in translations::anchors(&words.0) {
                 entry.add_text(self.anchors, anchor);
             }

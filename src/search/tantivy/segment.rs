@@ -1,6 +1,7 @@
 //! What a search needs of a segment, opened once for as long as the segment lives: opening it anew for each search takes
 //! longer than the search.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub(super) struct Segment {
     pub(super) names: Arc<InvertedIndexReader>,
     name: Column<u64>,
     language: Column<u64>,
+    /// All that its documents have.
+    languages: HashSet<u64>,
     anchors: Option<StrColumn>,
     ordinal: Column<u64>,
     /// One past each document's last entry, which is the document as a whole. A document's entries are written together.
@@ -51,17 +54,19 @@ impl Segment {
     pub(super) fn new(reader: &SegmentReader, fields: &Fields) -> tantivy::Result<Self> {
         let columns = reader.fast_fields();
         let (high, low, ordinal) = (columns.u64(HIGH)?, columns.u64(LOW)?, columns.u64(ORDINAL)?);
-        let (mut ends, mut documents) = (Vec::new(), Vec::new());
+        let (name, language) = (columns.u64(NAME)?, columns.u64(LANGUAGE)?);
+        let (mut ends, mut documents, mut languages) = (Vec::new(), Vec::new(), HashSet::new());
         for entry in (0..reader.max_doc()).filter(|&entry| ordinal.first(entry).is_none()) {
             let id = Uuid::from_u64_pair(high.first(entry).unwrap_or_default(), low.first(entry).unwrap_or_default());
             ends.push(entry + 1);
             documents.push(DocumentId(id));
+            languages.extend(language.first(entry));
         }
         let (passages, wholes) = (Part::new(reader, fields.passage)?, Part::new(reader, fields.whole)?);
-        let (name, language) = (columns.u64(NAME)?, columns.u64(LANGUAGE)?);
         let anchors = columns.str(ANCHORS)?;
         let names = reader.inverted_index(fields.name)?;
-        Ok(Self { id: reader.segment_id(), passages, wholes, names, name, language, anchors, ordinal, ends, documents })
+        let id = reader.segment_id();
+        Ok(Self { id, passages, wholes, names, name, language, languages, anchors, ordinal, ends, documents })
     }
 
     /// The place, among the segment's documents, of the one that an entry belongs to.
@@ -88,6 +93,11 @@ impl Segment {
     /// The language of a whole document.
     pub(super) fn language(&self, whole: DocId) -> u64 {
         self.language.first(whole).unwrap_or_default()
+    }
+
+    /// Whether one of its documents, which may be deleted, is in a language.
+    pub(super) fn has_language(&self, language: u64) -> bool {
+        self.languages.contains(&language)
     }
 
     /// The words of a whole document that its translations have too.

@@ -40,12 +40,16 @@ const MOST_OF_A_NAME: usize = 6;
 const LANGUAGES: &[&str] =
     &["ja", "jp", "jpn", "japanese", "en", "eng", "english", "zh", "ko", "de", "fr", "es", "it", "pt", "ru"];
 
-/// What a document shares with its translations, and what sets it apart from them, where both are known: its
-/// collection with its file name, and its language.
-pub(super) fn named(document: &IndexedDocument) -> Option<(u64, u64)> {
+/// What a document shares with its translations, where it has a name that says something: its collection with its
+/// file name.
+pub(super) fn name(document: &IndexedDocument) -> Option<u64> {
     let name = name_without_language(document.file_name.as_deref()?);
-    let language = document.language.as_deref()?;
-    (name.chars().count() >= SHORTEST_NAME).then(|| (number(&[&document.collection, &name]), number(&[language])))
+    (name.chars().count() >= SHORTEST_NAME).then(|| number(&[&document.collection, &name]))
+}
+
+/// What sets a document apart from its translations, as a number: its language, by its code.
+pub(super) fn language(code: &str) -> u64 {
+    number(&[code])
 }
 
 /// The words of a document, told with how often it has them, that it should share with its translations: what is
