@@ -279,7 +279,7 @@ async fn finds_what_the_other_language_says(mut subject: Subject) {
     assert_eq!(subject.find("人員の削減").await, [], "nothing is in English yet");
     assert_eq!(subject.find("finder of lost property").await, [lost]);
     assert_eq!(subject.find("How are postal codes written?").await, [postal]);
-    subject.put_whole(plan, written_in("en", plan, "The plan reduces personnel by ten percent.")).await;
+    subject.put_whole(plan, written_in("en", plan, "The plan brings a reduction in personnel by ten percent.")).await;
     assert_eq!(subject.find("人員の削減").await, [plan]);
     // What says it in the question's own words comes first, and what says it twice counts once.
     subject.put_whole(both, written_in("en", both, "Lost property, in the property office.")).await;
