@@ -80,15 +80,26 @@ pub struct Phrase {
 /// Looks up what a text says, the longest phrases that there are. A text with any Japanese word is translated to English,
 /// its Latin words left as they are, since documents in English have them too; any other to Japanese.
 pub fn translated(text: &str) -> Translated {
+    translated_where(text, |_| true)
+}
+
+/// The same, but nothing is looked up for a language that is not wanted.
+pub fn translated_where(text: &str, is_wanted: impl FnOnce(Language) -> bool) -> Translated {
     let terms = analyzer::phrase(text);
     let is_japanese = |term: &str| term.starts_with(analyzer::is_japanese);
-    if terms.iter().any(|term| is_japanese(term)) {
-        let own = terms.iter().map(String::as_str).filter(|term| is_japanese(term)).collect();
-        Translated { to: Language::English, phrases: phrases(own, &TABLES.to_english) }
-    } else {
-        let own = terms.iter().map(String::as_str).collect();
-        Translated { to: Language::Japanese, phrases: phrases(own, &TABLES.to_japanese) }
+    let mut own: Vec<&str> = terms.iter().map(String::as_str).filter(|term| is_japanese(term)).collect();
+    let to = if own.is_empty() { Language::Japanese } else { Language::English };
+    if !is_wanted(to) {
+        return Translated { to, phrases: Vec::new() };
     }
+    if to == Language::Japanese {
+        own = terms.iter().map(String::as_str).collect();
+    }
+    let table = match to {
+        Language::English => &TABLES.to_english,
+        Language::Japanese => &TABLES.to_japanese,
+    };
+    Translated { to, phrases: phrases(own, table) }
 }
 
 fn phrases(terms: Vec<&str>, table: &'static str) -> Vec<Phrase> {

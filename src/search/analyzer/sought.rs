@@ -106,7 +106,9 @@ impl Sought {
         let is_held = |held: &[bool], place: &usize| held.get(*place).is_some_and(|held| *held);
         for way in &self.ways {
             if way.by.iter().all(|place| is_held(&held, place)) {
-                way.said.iter().filter_map(|place| held.get_mut(*place).map(|held| *held = true)).for_each(drop);
+                for place in &way.said {
+                    held.get_mut(*place).into_iter().for_each(|held| *held = true);
+                }
             }
         }
         held.truncate(self.count);

@@ -15,7 +15,7 @@ use super::statistics::Snapshot;
 use super::terms::Concept;
 use super::translations;
 use crate::search::analyzer::{self, Token, TokenKind};
-use crate::search::bilingual::{self, Translated};
+use crate::search::bilingual::{self, Language, Phrase};
 
 /// What a bigram of a passage counts where a word of it counts 1.
 const GRAM_OF_PASSAGE: f32 = 0.5;
@@ -153,11 +153,11 @@ impl QuestionTerms {
 /// What a text says in the documents' other language, as far as there are documents in it: the terms of each phrase, and
 /// the other ways to say it.
 fn across(segments: &[Arc<Segment>], text: &str) -> Vec<(Vec<String>, Vec<Way>)> {
-    let Translated { to, phrases } = bilingual::translated(text);
-    let language = translations::language(to.code());
-    if !segments.iter().any(|segment| segment.has_language(language)) {
-        return Vec::new();
-    }
+    let has = |language: Language| {
+        let language = translations::language(language.code());
+        segments.iter().any(|segment| segment.has_language(language))
+    };
+    let phrases = bilingual::translated_where(text, has).phrases;
     let ways = |own: usize, translations: Vec<Vec<&str>>| {
         let way = |terms: Vec<&str>| {
             // However many words the other language needs, they say no more than its own.
@@ -166,7 +166,11 @@ fn across(segments: &[Arc<Segment>], text: &str) -> Vec<(Vec<String>, Vec<Way>)>
         };
         translations.into_iter().map(way).collect()
     };
-    phrases.into_iter().map(|phrase| (phrase.terms.clone(), ways(phrase.terms.len(), phrase.translations))).collect()
+    let both = |Phrase { terms, translations }: Phrase| {
+        let ways = ways(terms.len(), translations);
+        (terms, ways)
+    };
+    phrases.into_iter().map(both).collect()
 }
 
 fn distinct<'a>(terms: impl Iterator<Item = &'a str>) -> Vec<String> {
