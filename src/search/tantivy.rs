@@ -15,6 +15,7 @@ mod segment;
 mod statistics;
 mod terms;
 mod translations;
+mod window;
 
 use std::fs;
 use std::io::ErrorKind;

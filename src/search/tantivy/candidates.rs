@@ -7,7 +7,7 @@
 //! count, and from there the whole question is then searched.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
 use tantivy::{DocId, SegmentReader};
 
@@ -17,6 +17,7 @@ use super::query::Breadth;
 use super::segment::{Part, Segment};
 use super::statistics::Snapshot;
 use super::terms::Found;
+use super::window::{Scored, Window};
 
 /// A document's segment, and its place in there.
 pub(super) type Candidate = (usize, usize);
@@ -24,10 +25,9 @@ pub(super) type Candidate = (usize, usize);
 /// What rounding may take from a sum of scores in another order.
 const ROUNDED: f32 = 0.9999;
 
-/// Entries that are scored together, one term after the other: their scores stay in the processor's nearest memory.
-const WINDOW: usize = 4_096;
-
-/// The `count` documents with the best entries of one size, among the wanted ones or all, in no order.
+/// The `count` documents with the best entries of one size, among the wanted ones or all, in no order: of those that say
+/// what is asked for in its own words, and beyond them of those that say it otherwise. What is said half in this way and
+/// half in that is scored as such only later.
 pub(super) fn candidates(
     snapshot: &Snapshot,
     part: fn(&Segment) -> &Part,
@@ -35,58 +35,28 @@ pub(super) fn candidates(
     breadth: Breadth,
     wanted: Option<&Wanted>,
     count: usize,
+    window: &mut Window,
 ) -> tantivy::Result<impl Iterator<Item = Candidate> + use<>> {
-    let sought = found.sought(breadth);
-    let search = |terms: &[usize], least| -> tantivy::Result<Best> {
+    let mut search = |terms: &[usize], least| -> tantivy::Result<Best> {
         let terms = found.by_worth(terms);
         let mut best = Best::new(count, least);
-        let mut window = Window::default();
         let readers = snapshot.searcher.segment_readers();
         // One after the other, so that each begins from what those before it have found.
         for (ordinal, (segment, reader)) in snapshot.segments.iter().zip(readers).enumerate() {
             let postings = found.postings(ordinal, part(segment), &terms)?;
-            Among { ordinal, segment, reader, wanted }.add_best(&mut best, postings, &mut window);
+            Among { ordinal, segment, reader, wanted }.add_best(&mut best, postings, window);
         }
         Ok(best)
     };
+    let sought = found.sought(breadth);
     let telling = found.telling(&sought);
     let least = if telling.is_empty() { 0.0 } else { search(telling, 0.0)?.least() * ROUNDED };
-    Ok(search(&sought, least)?.kept.into_iter().map(|Reverse((_, Reverse(document)))| document))
-}
-
-/// The scores of neighbouring entries.
-struct Window {
-    scores: [f32; WINDOW],
-    /// Which entries have a score, as bits.
-    seen: [u64; WINDOW / 64],
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        Self { scores: [0.0; WINDOW], seen: [0; WINDOW / 64] }
+    let mut best = search(&sought, least)?;
+    let otherwise = found.sought_otherwise();
+    if !otherwise.is_empty() {
+        best.kept.extend(search(&otherwise, best.least() * ROUNDED)?.kept);
     }
-}
-
-impl Window {
-    fn add(&mut self, at: usize, score: f32) {
-        if let (Some(sum), Some(seen)) = (self.scores.get_mut(at), self.seen.get_mut(at / 64)) {
-            *sum += score;
-            *seen |= 1 << (at % 64);
-        }
-    }
-
-    /// Hands over each score with its place, in their order, and forgets them.
-    fn drain(&mut self, mut each: impl FnMut(usize, f32)) {
-        for (block, seen) in self.seen.iter_mut().enumerate() {
-            while *seen != 0 {
-                let at = block * 64 + seen.trailing_zeros() as usize;
-                *seen &= *seen - 1;
-                if let Some(score) = self.scores.get_mut(at) {
-                    each(at, std::mem::take(score));
-                }
-            }
-        }
-    }
+    Ok(best.kept.into_iter().map(|Reverse((_, Reverse(document)))| document))
 }
 
 /// The entries of a segment that may be found.
@@ -99,34 +69,27 @@ struct Among<'a> {
 
 impl Among<'_> {
     /// Adds the documents with the best entries of some lists, the worthiest list first, to what was found.
-    fn add_best(&self, best: &mut Best, mut lists: Vec<Said<'_>>, window: &mut Window) {
-        // What the lists from each one on are worth together at the most.
-        let mut sum = 0.0;
-        let sums = lists.iter().rev().map(|list| {
-            sum += list.weight();
-            sum
-        });
-        let mut rest: Vec<f32> = std::iter::once(0.0).chain(sums).collect();
-        rest.reverse();
+    fn add_best(&self, best: &mut Best, lists: Vec<Said<'_>>, window: &mut Window) {
+        let rest = rest(&lists);
+        let (mut lists, shared) = numbered(lists);
         loop {
             let finding = rest.iter().position(|&rest| rest <= best.least()).unwrap_or(lists.len());
             let (finding, completing) = lists.split_at_mut(finding);
             let rest = rest.get(finding.len()..).unwrap_or_default();
             let at_most = rest.first().copied().unwrap_or_default();
-            let Some(first) = finding.iter().filter_map(Said::next).min() else { break };
+            let Some(first) = finding.iter().filter_map(|(list, _)| list.next()).min() else { break };
             let Some(start) = self.next_wanted(first) else { break };
-            for list in finding {
-                list.between(start, start.saturating_add(WINDOW as DocId), |entry, score| {
-                    window.add((entry - start) as usize, score);
-                });
+            window.open(start, shared);
+            for (list, shared) in finding {
+                window.add(list, *shared);
             }
-            window.drain(|at, score| {
-                let (entry, least) = (start + at as DocId, best.least());
-                if score + at_most > least
-                    && self.is_wanted(entry)
-                    && let Some(score) = completed(score, completing, rest, entry, least)
+            window.drain(|mut scored| {
+                let least = best.least();
+                if scored.score + at_most > least
+                    && self.is_wanted(scored.entry)
+                    && completed(&mut scored, completing, rest, least)
                 {
-                    best.add((self.ordinal, self.segment.place_of(entry)), score);
+                    best.add((self.ordinal, self.segment.place_of(scored.entry)), scored.score);
                 }
             });
         }
@@ -142,16 +105,48 @@ impl Among<'_> {
     }
 }
 
-/// A score with what further lists add to it, unless it cannot come to more than the least. `rest` is what the lists from
-/// each one on are worth at the most.
-fn completed(mut score: f32, lists: &mut [Said<'_>], rest: &[f32], entry: DocId, least: f32) -> Option<f32> {
-    for (list, rest) in lists.iter_mut().zip(rest) {
-        if score + rest <= least {
-            return None;
-        }
-        score += list.score(entry);
+/// What the lists from each one on are worth together at the most, and at last nothing. Of those that say the same, only
+/// the worthiest counts.
+fn rest(lists: &[Said<'_>]) -> Vec<f32> {
+    let mut worthiest: HashMap<usize, f32> = HashMap::new();
+    let mut sum = 0.0;
+    let sums = lists.iter().rev().map(|list| {
+        let counted = worthiest.entry(list.concept).or_default();
+        sum += (list.weight() - *counted).max(0.0);
+        *counted = counted.max(list.weight());
+        sum
+    });
+    let mut rest: Vec<f32> = std::iter::once(0.0).chain(sums).collect();
+    rest.reverse();
+    rest
+}
+
+/// The lists, each that says what others say too with a number for that, and how many numbers there are.
+fn numbered(lists: Vec<Said<'_>>) -> (Vec<(Said<'_>, Option<usize>)>, usize) {
+    let mut saying: HashMap<usize, (usize, Option<usize>)> = HashMap::new();
+    for list in &lists {
+        saying.entry(list.concept).or_default().0 += 1;
     }
-    (score > least).then_some(score)
+    let shared = saying.values_mut().filter(|(lists, _)| *lists > 1).zip(0..);
+    let count = shared.map(|((_, number), next)| *number = Some(next)).count();
+    let number = |list: &Said<'_>| saying.get(&list.concept).and_then(|(_, number)| *number);
+    let lists = lists.into_iter().map(|list| {
+        let number = number(&list);
+        (list, number)
+    });
+    (lists.collect(), count)
+}
+
+/// Adds what further lists are worth in an entry; whether it comes to more than the least. `rest` is what the lists from
+/// each one on are worth at the most.
+fn completed(scored: &mut Scored<'_>, lists: &mut [(Said<'_>, Option<usize>)], rest: &[f32], least: f32) -> bool {
+    for ((list, shared), rest) in lists.iter_mut().zip(rest) {
+        if scored.score + rest <= least {
+            return false;
+        }
+        scored.add(list, *shared);
+    }
+    scored.score > least
 }
 
 /// The best documents so far.
@@ -198,7 +193,6 @@ impl Best {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
     use std::sync::Arc;
 
     use tantivy::Term;
@@ -254,25 +248,14 @@ mod tests {
         Change { state: DocumentState::Present(Arc::new(document)), ..absent }
     }
 
-    /// Words that are the rarer the higher their number.
-    fn text(dice: &mut fastrand::Rng) -> String {
+    /// Words of one language that are the rarer the higher their number, and names of every language.
+    fn text(dice: &mut fastrand::Rng, word: &str) -> String {
         let mut word = || {
             let most = dice.usize(..400);
-            format!("word{} ", dice.usize(..=most))
+            let word = if dice.usize(..20) == 0 { "name" } else { word };
+            format!("{word}{} ", dice.usize(..=most))
         };
         (0..12).map(|_| word()).collect()
-    }
-
-    #[test]
-    fn a_window_hands_its_scores_over_in_order_and_once() {
-        let mut window = Window::default();
-        for (at, score) in [(4_095, 1.0), (3, 2.0), (64, 0.5), (3, 0.25)] {
-            window.add(at, score);
-        }
-        let mut drained = Vec::new();
-        window.drain(|at, score| drained.push((at, score)));
-        assert_eq!(drained, [(3, 2.25), (64, 0.5), (4_095, 1.0)]);
-        window.drain(|_, _| panic!("nothing is left"));
     }
 
     #[tokio::test]
@@ -284,7 +267,8 @@ mod tests {
         for _ in 0..2 {
             let batch = (0..2_000).map(|_| {
                 seq += 1;
-                present(seq, &[text(&mut dice), text(&mut dice), text(&mut dice)])
+                let language = if seq % 3 == 0 { "wort" } else { "word" };
+                present(seq, &[text(&mut dice, language), text(&mut dice, language), text(&mut dice, language)])
             });
             search.apply(batch.collect()).await.unwrap();
         }
@@ -293,7 +277,7 @@ mod tests {
         let snapshot = search.inner.snapshot.read().unwrap().clone();
         let fields = &search.inner.fields;
         let questions =
-            ["word1 word2 word3 word4 word5 word6 word7 word8 word399", "word3 word9", "word350", "word0 word2"];
+            ["word1 word2 word3 word4 word5 word6 word7 word8 word399", "word3 name9", "word350", "word0 word2"];
         let mut asked: Vec<Vec<Concept>> =
             questions.iter().map(|question| Question::new(&snapshot, question).unwrap().in_passages(fields)).collect();
         let ways = |ways: &[&[(&str, f32)]]| {
@@ -301,15 +285,18 @@ mod tests {
             Concept { ways: ways.iter().map(|way| way.iter().map(term).collect()).collect() }
         };
         asked.push(vec![
-            ways(&[&[("word1", 1.0)], &[("word3", 0.9)], &[("word200", 0.5), ("word2", 0.5)], &[("absent", 0.9)]]),
-            ways(&[&[("absent", 1.0)], &[("word300", 0.9)]]),
-            ways(&[&[("word5", 1.0), ("word6", 1.0)], &[("word7", 0.7), ("word8", 0.7)]]),
+            ways(&[&[("word1", 1.0)], &[("wort3", 0.9)], &[("wort200", 0.5), ("wort2", 0.5)], &[("absent", 0.9)]]),
+            ways(&[&[("absent", 1.0)], &[("wort300", 0.9)]]),
+            ways(&[&[("word5", 1.0), ("word6", 1.0)], &[("wort7", 0.7), ("wort8", 0.7)]]),
+            ways(&[&[("name12", 1.0)]]),
             ways(&[&[("word399", 1.0)]]),
         ]);
         for concepts in asked {
             let parts = snapshot.segments.iter().map(|segment| &segment.passages);
             let found = Found::new(&snapshot.passages, &concepts, parts).unwrap();
-            let some = candidates(&snapshot, |segment| &segment.passages, &found, Breadth::Words, None, 10).unwrap();
+            let window = &mut Window::default();
+            let some =
+                candidates(&snapshot, |segment| &segment.passages, &found, Breadth::Words, None, 10, window).unwrap();
             let mut best: HashMap<Candidate, f32> = HashMap::new();
             for (ordinal, segment) in snapshot.segments.iter().enumerate() {
                 let reader = snapshot.searcher.segment_reader(ordinal as u32);

@@ -8,19 +8,20 @@ use tantivy::schema::IndexRecordOption;
 use super::segment::Terms;
 use super::statistics::Curve;
 
-/// The entries that say something in one of several ways, in rising order.
+/// The entries that say something in one of the ways to say it, in rising order.
 pub(super) struct Said<'a> {
-    /// Each way is some terms, which count together.
-    ways: Vec<Vec<ScoredPostings<'a>>>,
+    /// What is said, as a number.
+    pub(super) concept: usize,
+    /// They count together.
+    terms: Vec<ScoredPostings<'a>>,
     weight: f32,
 }
 
 impl<'a> Said<'a> {
-    /// In any of the ways, of which the terms' entries are given; said in several, it is worth as much as in the best.
-    pub(super) fn new(ways: Vec<Vec<ScoredPostings<'a>>>) -> Self {
-        let weight = |way: &Vec<ScoredPostings<'_>>| way.iter().map(|postings| postings.weight).sum();
-        let weight = ways.iter().map(weight).fold(0.0, f32::max);
-        Self { ways, weight }
+    /// By some terms, of which the entries are given.
+    pub(super) fn new(concept: usize, terms: Vec<ScoredPostings<'a>>) -> Self {
+        let weight = terms.iter().map(|postings| postings.weight).sum();
+        Self { concept, terms, weight }
     }
 
     /// More than it is worth in any entry.
@@ -30,48 +31,17 @@ impl<'a> Said<'a> {
 
     /// The next entry; `None` at the end.
     pub(super) fn next(&self) -> Option<DocId> {
-        self.ways.iter().flatten().filter_map(ScoredPostings::next).min()
+        self.terms.iter().filter_map(ScoredPostings::next).min()
     }
 
-    /// What is said is worth in an entry, which must not lie before one asked for earlier.
+    /// What it is worth in an entry, which must not lie before one asked for earlier.
     pub(super) fn score(&mut self, entry: DocId) -> f32 {
-        let score = |way: &mut Vec<ScoredPostings<'_>>| way.iter_mut().map(|postings| postings.score(entry)).sum();
-        self.ways.iter_mut().map(score).fold(0.0, f32::max)
+        self.terms.iter_mut().map(|postings| postings.score(entry)).sum()
     }
 
-    /// Hands over what it is worth in the entries from `start` on and before `end`, bit by bit: an entry may come more
-    /// than once, and its bits are to be added.
-    pub(super) fn between(&mut self, start: DocId, end: DocId, mut each: impl FnMut(DocId, f32)) {
-        if let [way] = &mut self.ways[..]
-            && let [only] = &mut way[..]
-        {
-            only.between(start, end, each);
-            return;
-        }
-        let mut best = vec![0.0_f32; (end - start) as usize];
-        for way in &mut self.ways {
-            let mut sums: Vec<(DocId, f32)> = Vec::new();
-            match &mut way[..] {
-                [only] => only.between(start, end, |entry, score| sums.push((entry, score))),
-                several => {
-                    let mut all = vec![0.0_f32; best.len()];
-                    for postings in several {
-                        postings.between(start, end, |entry, score| {
-                            let sum = &mut all[(entry - start) as usize];
-                            *sum += score;
-                            sums.push((entry, *sum));
-                        });
-                    }
-                }
-            }
-            for (entry, sum) in sums {
-                let best = &mut best[(entry - start) as usize];
-                if sum > *best {
-                    each(entry, sum - *best);
-                    *best = sum;
-                }
-            }
-        }
+    /// The terms that say it.
+    pub(super) fn terms(&mut self) -> &mut [ScoredPostings<'a>] {
+        &mut self.terms
     }
 }
 
@@ -101,7 +71,8 @@ impl<'a> ScoredPostings<'a> {
         if self.next() == Some(entry) { self.worth(entry, self.postings.freq(self.at)) } else { 0.0 }
     }
 
-    fn between(&mut self, start: DocId, end: DocId, mut each: impl FnMut(DocId, f32)) {
+    /// Hands over what it is worth in each entry from `start` on and before `end`.
+    pub(super) fn between(&mut self, start: DocId, end: DocId, mut each: impl FnMut(DocId, f32)) {
         self.seek(start);
         while let Some(last) = self.postings.docs().last() {
             let (entries, frequencies) = (self.postings.docs(), self.postings.freqs());

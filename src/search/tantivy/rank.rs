@@ -18,6 +18,7 @@ use super::segment::{Part, Segment};
 use super::statistics::Snapshot;
 use super::terms::Found;
 use super::translations::Translations;
+use super::window::Window;
 use crate::model::DocumentId;
 use crate::search::{DocumentHit, Holding, PassageHit, SearchQuery};
 
@@ -37,8 +38,9 @@ pub(super) fn documents(
     let passages =
         Found::new(&snapshot.passages, &question.in_passages(fields), parts().map(|s: &Segment| &s.passages))?;
     let wholes = Found::new(&snapshot.documents, &question.in_wholes(fields), parts().map(|s: &Segment| &s.wholes))?;
-    let best = |part: fn(&Segment) -> &Part, terms: &Found<'_>, breadth| {
-        candidates(snapshot, part, terms, breadth, narrowed.as_ref(), wanted)
+    let mut window = Window::default();
+    let mut best = |part: fn(&Segment) -> &Part, terms: &Found<'_>, breadth| {
+        candidates(snapshot, part, terms, breadth, narrowed.as_ref(), wanted, &mut window)
     };
     // A passage that only bigrams find still comes in by its document.
     let by_passage = best(|segment| &segment.passages, &passages, Breadth::Words)?;
@@ -107,9 +109,11 @@ pub(super) fn scores(
 ) -> tantivy::Result<Vec<(DocId, f32)>> {
     let mut scores: Vec<(DocId, f32)> = entries.iter().map(|&entry| (entry, 0.0)).collect();
     if !scores.is_empty() {
-        for mut postings in found.postings(ordinal, part, &found.all())? {
+        let mut said = found.postings(ordinal, part, &found.all())?;
+        for ways in said.chunk_by_mut(|a, b| a.concept == b.concept) {
             for (entry, score) in &mut scores {
-                *score += postings.score(*entry);
+                // Said in several ways, something is worth as much as in the best.
+                *score += ways.iter_mut().map(|way| way.score(*entry)).fold(0.0, f32::max);
             }
         }
     }

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use tantivy::Searcher;
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::schema::Field;
+use tantivy::{Searcher, Term};
 
 use super::schema::{Fields, Texts};
 use super::segment::Segment;
@@ -65,6 +65,11 @@ impl Level {
         }
         let (words, grams) = (Curve::new(of_words, words.average()), Curve::new(of_grams, grams.average()));
         Self { texts, entries, words, grams }
+    }
+
+    /// Whether a term is a bigram.
+    pub(super) fn is_gram(&self, term: &Term) -> bool {
+        term.field() == self.texts.grams
     }
 
     /// How the terms of a field are scored.
