@@ -16,6 +16,7 @@ use dokkai::model::{DocumentId, Passage, PassageId};
 use dokkai::search::analyzer::{self, TokenKind};
 use dokkai::search::tantivy::TantivySearch;
 use dokkai::search::{Change, DocumentState, IndexedDocument, Search, SearchQuery};
+use mimalloc::MiMalloc;
 use serde::Deserialize;
 use tantivy::collector::TopDocs;
 use tantivy::directory::MmapDirectory;
@@ -38,6 +39,10 @@ const BATCH: usize = 20_000;
 
 /// One in so many words is written otherwise in a repetition.
 const OTHERWISE: usize = 25;
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Deserialize)]
 struct Entry {
