@@ -1,5 +1,5 @@
 //! One circuit breaker a model. A model that fails again and again is left alone for a while; then one probe is let
-//! through, and its outcome decides. Failures count in a row: a bad tenth of the calls never opens it, an outage does.
+//! through, and its outcome decides; where it is long in coming, another follows. Failures count in a row: a bad tenth of the calls never opens it, an outage does.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,9 +23,10 @@ pub(super) struct Breakers {
 #[derive(Debug, Default)]
 struct Circuit {
     failures: u32,
-    /// Set while the circuit is open: when a probe may go, and how long the pause was.
+    /// Set while the circuit is open: when the next probe may go, and how long the pause is.
     open: Option<(Instant, Duration)>,
-    probing: bool,
+    /// Probes that are out.
+    probing: u32,
 }
 
 /// Leave to try one model. Dropped without a verdict it leaves everything as it was.
@@ -48,15 +49,16 @@ impl Breakers {
         for (place, model) in models.iter().enumerate() {
             let mut probe = false;
             if let Some(circuit) = circuits.get_mut(model)
-                && let Some((until, pause)) = circuit.open
+                && let Some((until, pause)) = &mut circuit.open
             {
-                if now < until || circuit.probing {
-                    // While a probe is out, its outcome is near; look again in a fraction of the pause.
-                    let again = if now < until { until } else { now + pause / 8 };
+                if now < *until {
+                    // While a probe is out, its outcome may be near; look again in a fraction of the pause.
+                    let again = if circuit.probing > 0 { (now + *pause / 8).min(*until) } else { *until };
                     earliest = Some(earliest.map_or(again, |e| e.min(again)));
                     continue;
                 }
-                circuit.probing = true;
+                *until = now + *pause;
+                circuit.probing += 1;
                 probe = true;
             }
             return Ok((place, Ticket { breakers: Arc::clone(self), model: model.clone(), probe }));
@@ -95,7 +97,7 @@ impl Ticket {
             Some((_, pause)) if self.probe => {
                 let pause = (pause * 2).min(LONGEST_PAUSE);
                 circuit.open = Some((now + pause, pause));
-                circuit.probing = false;
+                circuit.probing = circuit.probing.saturating_sub(1);
             }
             Some(_) => {}
             None if circuit.failures >= OPENS_AFTER => {
@@ -115,7 +117,11 @@ impl Drop for Ticket {
         if self.probe
             && let Some(circuit) = self.breakers.lock().get_mut(&self.model)
         {
-            circuit.probing = false;
+            circuit.probing = circuit.probing.saturating_sub(1);
+            // It says nothing; the next one need not wait for it.
+            if let Some((until, _)) = &mut circuit.open {
+                *until = Instant::now();
+            }
         }
     }
 }
@@ -165,6 +171,9 @@ mod tests {
         tokio::time::advance(FIRST_PAUSE).await;
         let probe = breakers.enter(&models(&["a"])).unwrap().1;
         assert!(breakers.enter(&models(&["a"])).is_err(), "a second probe went through");
+        tokio::time::advance(FIRST_PAUSE).await;
+        let second = breakers.enter(&models(&["a"])).expect("a slow probe does not hold the others up").1;
+        drop(second);
         probe.failed();
         assert_eq!(breakers.enter(&models(&["a"])).unwrap_err(), Instant::now() + FIRST_PAUSE * 2);
         tokio::time::advance(FIRST_PAUSE * 2).await;
