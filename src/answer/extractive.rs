@@ -34,7 +34,8 @@ pub(super) fn analyse_all(question: &str, retrieved: &[Retrieved], keeper: &Keep
     analyses.map(|((one, analysis), rank)| keep(one, rank, analysis, keeper)).collect()
 }
 
-/// Puts analyses from sentences in the place of those that a model should have made; each keeps the reason.
+/// Puts analyses from sentences in the place of those that a model should have made, each with the reason, as far as
+/// they say something: that these words say nothing about the question is not what the model was to find out.
 pub(super) fn stand_in(
     question: &str,
     retrieved: &[Retrieved],
@@ -44,7 +45,7 @@ pub(super) fn stand_in(
     let analyses = analyses(question, retrieved);
     let mut all = Vec::with_capacity(analysed.len());
     for (((one, failed), analysis), rank) in retrieved.iter().zip(analysed).zip(analyses).zip(0..) {
-        if failed.analysis.is_missing() {
+        if failed.analysis.is_missing() && analysis.status == AnalysisStatus::Ok {
             let Analysis { error, attempts, usage, repairs, .. } = failed.analysis;
             let stand_in = keep(one, rank, Analysis { error, attempts, usage, repairs, ..analysis }, keeper);
             all.push(Analysed { replies: failed.replies, ..stand_in });
