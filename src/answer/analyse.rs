@@ -245,13 +245,13 @@ async fn one_document(
         match outcome {
             Ok(reply) => {
                 spent.add(&reply.completion.spent);
-                replies.push(reply.raw);
+                replies.extend(reply.replies);
                 models.push(reply.completion.model);
                 read.push(reply.value);
             }
             Err(failed) => {
                 spent.add(&failed.spent);
-                replies.extend(failed.partial);
+                replies.extend(failed.replies);
                 failure = Some(failed.error);
             }
         }

@@ -59,7 +59,7 @@ mod tests {
     use crate::llm::Spent;
 
     fn failed(error: LlmError) -> CallFailed {
-        CallFailed { error, spent: Spent::default(), partial: None }
+        CallFailed { error, spent: Spent::default(), replies: Vec::new() }
     }
 
     /// What a model that can read so many characters says of a text: what it read.

@@ -78,8 +78,8 @@ pub(super) fn sources(question: &str, analysed: &[Analysed]) -> Vec<Source> {
 }
 
 /// Streams the answer into the question's log as the model writes it. Where the sources are more than the model can
-/// read, the less relevant half is left out, as often as it takes. An answer that breaks off after its first word is kept
-/// as far as it goes. The record tells of both.
+/// read, the less relevant half is left out, as often as it takes. An answer that breaks off after its first word, or at
+/// the length that it may have, is kept as far as it goes. The record tells of it.
 ///
 /// Also tells whether all analyses could be kept; the answer's first text waits for that.
 ///
@@ -161,6 +161,10 @@ async fn write(
     match outcome {
         Ok(completion) => {
             work.record.usage.add(&completion.spent.usage);
+            if completion.was_cut() {
+                let told = format!("the answer broke off at {ANSWER_TOKENS} tokens; ask for less at once");
+                work.record.error = Some(Problem::new(Code::UpstreamReplyCut, told));
+            }
             work.record.models.synthesis = Some(completion.model);
         }
         Err(failed) => {

@@ -150,7 +150,7 @@ async fn begin<'a>(app: &'a App, work: &mut Work) -> Option<Translating<'a>> {
             }
             Err(failed) => {
                 tracing::info!(code = failed.error.code().as_str(), "question searched for in its own language only");
-                Translated { usage: failed.spent.usage, reply: failed.partial, question: None }
+                Translated { usage: failed.spent.usage, reply: failed.replies.into_iter().last(), question: None }
             }
         }
     })))

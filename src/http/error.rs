@@ -104,6 +104,7 @@ fn status(code: Code) -> StatusCode {
         Code::UpstreamUnauthorized
         | Code::UpstreamRejected
         | Code::UpstreamContextLength
+        | Code::UpstreamReplyCut
         | Code::UpstreamInvalidReply
         | Code::UpstreamRefused => StatusCode::BAD_GATEWAY,
         Code::UpstreamTimeout | Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
@@ -132,6 +133,7 @@ fn kind(code: Code) -> &'static str {
         | Code::UpstreamRateLimited
         | Code::UpstreamUnavailable
         | Code::UpstreamTimeout
+        | Code::UpstreamReplyCut
         | Code::UpstreamInvalidReply
         | Code::UpstreamRefused
         | Code::NoUpstream => "upstream_error",

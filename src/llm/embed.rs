@@ -57,12 +57,12 @@ impl Llm {
     /// this size or text.
     pub async fn embed(&self, embed: Embed) -> Result<Embedded, CallFailed> {
         if !self.configured {
-            return Err(CallFailed { error: LlmError::NotConfigured, spent: Spent::default(), partial: None });
+            return Err(CallFailed { error: LlmError::NotConfigured, spent: Spent::default(), replies: Vec::new() });
         }
         let meter = Meter::open(&self.ledger, &self.prices, embed.purpose, &embed.model);
         match self.fly_embed(&embed, &meter).await {
             Ok(vectors) => Ok(Embedded { vectors, spent: meter.succeeded(&embed.model) }),
-            Err(error) => Err(CallFailed { spent: meter.failed(&error), error, partial: None }),
+            Err(error) => Err(CallFailed { spent: meter.failed(&error), error, replies: Vec::new() }),
         }
     }
 

@@ -2,11 +2,13 @@
 //!
 //! A call waits for its turn (`limit`: concurrency, rates, pauses, fairness), passes the model's `breaker`, and is
 //! tried once on the wire (`attempt`, `wire`, `sse`). What a failure means is decided by `retry`, and
-//! `flight` acts on it: again, elsewhere, or an error. `patience` knows how long a model usually takes to begin. `hedge` starts a second attempt beside a straggler. Replies
-//! lose their reasoning (`think`); JSON is read leniently (`json`). Everything is counted (`ledger`, `price`).
+//! `flight` acts on it: again, elsewhere, or an error. `patience` knows how long a model usually takes to begin. `hedge`
+//! starts a second attempt beside a straggler. Replies lose their reasoning (`think`); JSON is read leniently (`json`),
+//! and what is repaired is sent back without its repetitions (`circles`). Everything is counted (`ledger`, `price`).
 
 mod attempt;
 mod breaker;
+mod circles;
 mod dialect;
 mod embed;
 mod flight;
@@ -131,7 +133,7 @@ impl Llm {
     /// upstream takes one.
     ///
     /// # Errors
-    /// As [`Llm::complete`]; [`LlmError::InvalidReply`] with the raw reply where the second reply is no better.
+    /// As [`Llm::complete`]; [`LlmError::InvalidReply`] where the second reply is no better.
     pub async fn complete_json<T>(
         &self,
         mut call: Call,
@@ -140,15 +142,16 @@ impl Llm {
         let read = |text: &str| json::parse(text).and_then(|value| check(&value));
         let first = self.run(&call, None).await?;
         let problem = match read(&first.text) {
-            Ok(value) => return Ok(JsonCompletion { value, raw: first.text.clone(), completion: first }),
+            Ok(value) => return Ok(JsonCompletion { value, replies: vec![first.text.clone()], completion: first }),
             Err(problem) => problem,
         };
+        let told = circles::once(&first.text);
         // JSON that was cut needs more room; a model that went on in prose, or in circles, needs none.
-        if first.finish_reason.as_deref() == Some("length") && first.text.contains('{') {
+        if first.was_cut() && first.text.contains('{') && told.len() == first.text.len() {
             call.max_tokens = call.max_tokens.saturating_mul(2);
         }
         self.dialects.strayed(&first.model);
-        call.messages.push(Message { role: Role::Assistant, content: first.text.clone() });
+        call.messages.push(Message { role: Role::Assistant, content: told.to_owned() });
         call.messages.push(Message { role: Role::User, content: json::repair_prompt(&problem) });
         // The straggler's clock is for first replies.
         call.hedge = None;
@@ -160,17 +163,19 @@ impl Llm {
                 match read(&second.text) {
                     Ok(value) => {
                         second.spent = spent;
-                        Ok(JsonCompletion { value, raw: second.text.clone(), completion: second })
+                        let replies = vec![first.text, second.text.clone()];
+                        Ok(JsonCompletion { value, replies, completion: second })
                     }
                     Err(problem) => {
-                        Err(CallFailed { error: LlmError::InvalidReply(problem), spent, partial: Some(second.text) })
+                        let replies = vec![first.text, second.text];
+                        Err(CallFailed { error: LlmError::InvalidReply(problem), spent, replies })
                     }
                 }
             }
             Err(mut failed) => {
                 spent.add(&failed.spent);
                 failed.spent = spent;
-                failed.partial = Some(first.text);
+                failed.replies.insert(0, first.text);
                 Err(failed)
             }
         }
@@ -180,7 +185,7 @@ impl Llm {
     /// only while nothing was sent. A receiver that is dropped does not cancel the call; one that is slow slows it.
     ///
     /// # Errors
-    /// As [`Llm::complete`]; `partial` holds what was sent.
+    /// As [`Llm::complete`]; `replies` holds what was sent.
     pub async fn stream(&self, call: Call, deltas: mpsc::Sender<String>) -> Result<Completion, CallFailed> {
         let mut deltas = Deltas::new(deltas);
         self.run(&call, Some(&mut deltas)).await
@@ -196,7 +201,7 @@ impl Llm {
 
     async fn run(&self, call: &Call, mut deltas: Option<&mut Deltas>) -> Result<Completion, CallFailed> {
         let Some(model) = call.models.first().filter(|_| self.configured) else {
-            return Err(CallFailed { error: LlmError::NotConfigured, spent: Spent::default(), partial: None });
+            return Err(CallFailed { error: LlmError::NotConfigured, spent: Spent::default(), replies: Vec::new() });
         };
         let meter = Meter::open(&self.ledger, &self.prices, call.purpose, model);
         let result = match deltas.as_deref_mut() {
@@ -212,7 +217,7 @@ impl Llm {
             }
             Err(error) => {
                 let spent = meter.failed(&error);
-                Err(CallFailed { error, spent, partial: sent.filter(|text| !text.is_empty()) })
+                Err(CallFailed { error, spent, replies: sent.into_iter().filter(|text| !text.is_empty()).collect() })
             }
         }
     }
@@ -343,13 +348,20 @@ pub struct Completion {
     pub spent: Spent,
 }
 
+impl Completion {
+    /// Whether the reply ended because it may not be longer.
+    pub fn was_cut(&self) -> bool {
+        self.finish_reason.as_deref() == Some("length")
+    }
+}
+
 /// A reply that is JSON, read and checked.
 #[derive(Clone, Debug)]
 pub struct JsonCompletion<T> {
     /// What the check made of it.
     pub value: T,
-    /// The reply as it came, reasoning left out.
-    pub raw: String,
+    /// The replies as they came, reasoning left out: the one that was used, last, and before it the one it repairs.
+    pub replies: Vec<String>,
     /// The reply that was used; `spent` covers the repair as well.
     pub completion: Completion,
 }
@@ -375,8 +387,8 @@ pub struct CallFailed {
     pub error: LlmError,
     /// What it took.
     pub spent: Spent,
-    /// The text that was already sent, or the reply that makes no sense.
-    pub partial: Option<String>,
+    /// The replies that make no sense, in their order; of a streamed call, the text that was already sent.
+    pub replies: Vec<String>,
 }
 
 impl Spent {

@@ -159,8 +159,13 @@ async fn quotes_that_are_too_many_for_the_model_are_halved_and_the_record_says_s
 
 #[tokio::test]
 async fn only_json_that_was_cut_gets_more_room_when_it_is_asked_for_again() {
-    for (said, factor) in [("{\"relevance_score\": 0.9, \"summary", 2), ("The answer is no. The answer is no. The", 1)]
-    {
+    let circles = format!("{{\"evidence\": [{}", "\"It opens at nine o'clock.\", ".repeat(30));
+    let all = [
+        ("{\"relevance_score\": 0.9, \"summary", 2, "{\"relevance_score\": 0.9, \"summary"),
+        ("The answer is no. The answer is no. The", 1, "The answer is no. The answer is no. The"),
+        (&circles, 1, "{\"evidence\": [\"It opens at nine o'clock.\", "),
+    ];
+    for (said, factor, sent_back) in all {
         let fake = FakeLlm::start().await;
         let app = app(&fake, &[]).await;
         add_many(&app, 1).await;
@@ -170,7 +175,35 @@ async fn only_json_that_was_cut_gets_more_room_when_it_is_asked_for_again() {
         assert_eq!(record["analyses"][0]["repairs"], 1, "{record}");
         let room: Vec<u64> = fake.bodies().iter().take(2).map(|body| body["max_tokens"].as_u64().unwrap()).collect();
         assert_eq!(room[1], room[0] * factor, "{said}");
+        assert_eq!(fake.bodies()[1]["messages"][2]["content"], sent_back);
+        let id = record["id"].as_str().unwrap();
+        let full = app.get(&format!("/api/questions/{id}?detail=full")).await.json();
+        let replies = full["detail"]["analyses"][0]["replies"].as_array().unwrap();
+        assert_eq!(
+            (replies.len(), &replies[0]),
+            (2, &json!(said.trim_end())),
+            "the reply that could not be used is kept"
+        );
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_may_not_be_longer_is_partial_and_kept_as_far_as_it_goes() {
+    let fake = FakeLlm::start().await;
+    let app = app(&fake, &[]).await;
+    add_many(&app, 1).await;
+    fake.when().model(ANALYSIS).always(analysis(0.9, &["opens at nine o'clock"]));
+    let choice = json!({"choices": [{"delta": {"content": "At nine [1], and th"}, "finish_reason": "length"}]});
+    let events = format!("data: {choice}\n\ndata: [DONE]\n\n");
+    let cut = Answer::status(200, &[("content-type", "text/event-stream")], &events);
+    fake.when().model(SYNTHESIS).always(cut);
+    let record = app.ask("When does branch 0 open?").await;
+    assert_eq!((&record["status"], &record["mode"]), (&json!("partial"), &json!("model")), "{record}");
+    assert_eq!(
+        (&record["error"]["code"], &record["answer"]),
+        (&json!("upstream_reply_cut"), &json!("At nine [1], and th"))
+    );
+    assert_eq!(record["citations"][0]["verified"], true);
 }
 
 #[tokio::test]
@@ -184,6 +217,19 @@ async fn with_the_upstream_down_the_documents_own_sentences_answer_and_the_reaso
     assert_eq!(record["mode_reason"]["code"], "upstream_unavailable");
     assert_eq!(record["citations"][0]["verified"], true);
     assert!(record["answer"].as_str().unwrap().contains("opens at nine"));
+}
+
+#[tokio::test]
+async fn with_the_upstream_down_and_no_such_words_nobody_knows_whether_there_is_an_answer() {
+    let fake = FakeLlm::start().await;
+    let app = app(&fake, &[]).await;
+    add_many(&app, 2).await;
+    fake.when().always(Answer::status(503, &[], "{}"));
+    let record = app.ask("Which branch sells umbrellas, postcards and train tickets to tourists?").await;
+    assert_eq!((&record["status"], &record["mode"]), (&json!("partial"), &json!("extractive")), "{record}");
+    assert_eq!((&record["mode_reason"]["code"], &record["citations"]), (&json!("upstream_unavailable"), &json!([])));
+    assert_eq!((&record["coverage"]["failed"], &record["coverage"]["irrelevant"]), (&json!(2), &json!(0)));
+    assert!(record["answer"].as_str().unwrap().contains("ask again later"), "{record}");
 }
 
 #[tokio::test]

@@ -398,7 +398,7 @@ async fn a_stream_is_repeated_only_before_its_first_text() {
             assert_eq!((result.unwrap().text.as_str(), deltas.concat().as_str()), ("whole text", "whole text"));
         } else {
             let failed = result.unwrap_err();
-            assert_eq!((failed.partial.as_deref(), deltas.concat().as_str()), (Some("half"), "half"));
+            assert_eq!((failed.replies, deltas.concat().as_str()), (vec!["half".to_owned()], "half"));
             assert!(failed.spent.usage.estimated && failed.spent.usage.completion_tokens > 0);
             assert_eq!(fake.requests().len(), 1);
         }
@@ -501,7 +501,7 @@ async fn a_repair_says_what_was_wrong_and_is_the_last_word() {
     let client = client(config(&fake.url()));
     let failed = client.ask_json("q").await.unwrap_err();
     assert_eq!(failed.error, LlmError::InvalidReply("relevance is missing".to_owned()));
-    assert_eq!(failed.partial.as_deref(), Some(r#"{"summary": "no score"}"#));
+    assert_eq!(failed.replies, [r#"{"summary": "no score"}"#; 2]);
     assert_eq!((failed.spent.attempts, fake.requests().len()), (2, 2));
     let messages = &fake.bodies()[1]["messages"];
     assert_eq!(messages[1]["role"], "assistant");
