@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteArguments, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection as _, Execute as _, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -226,8 +227,10 @@ async fn run(
     known: Arc<KnownDocuments>,
 ) {
     let mut group = Vec::with_capacity(GROUP);
+    // Kept from one transaction to the next: giving it back and taking it again are trips to the database's thread.
+    let mut connection = None;
     while waiting.recv_many(&mut group, GROUP).await > 0 {
-        let failed = commit(&pool, &mut group).await.err();
+        let failed = commit(&pool, &mut connection, &mut group).await.err();
         if group.iter().any(|write| write.changes_documents()) {
             known.changed();
         }
@@ -235,14 +238,24 @@ async fn run(
             write.reply(failed.as_ref(), &feed);
         }
     }
+    drop(connection);
     pool.close().await;
 }
 
-/// Runs a group in one transaction.
-async fn commit(pool: &SqlitePool, group: &mut [Box<dyn Write>]) -> Result<(), sqlx::Error> {
-    let mut connection = pool.acquire().await?;
+/// Runs a group in one transaction, on the pool's connection or the one that is kept of it.
+async fn commit(
+    pool: &SqlitePool,
+    kept: &mut Option<PoolConnection<Sqlite>>,
+    group: &mut [Box<dyn Write>],
+) -> Result<(), sqlx::Error> {
+    let mut connection = match kept.take() {
+        Some(connection) => connection,
+        None => pool.acquire().await?,
+    };
     let outcome = within_transaction(&mut connection, group).await;
-    if outcome.is_err() {
+    if outcome.is_ok() {
+        *kept = Some(connection);
+    } else {
         // Without room or after a failed read or write, SQLite undoes a transaction by itself. sqlx does not learn of it
         // and would begin no other on this connection.
         connection.close_on_drop();
