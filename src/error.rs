@@ -95,7 +95,7 @@ codes! {
     UpstreamUnavailable = "upstream_unavailable",
     /// The upstream answered too slowly.
     UpstreamTimeout = "upstream_timeout",
-    /// The upstream's reply ended before it was complete: it may not be longer.
+    /// The upstream's reply ended before it was complete: it may not be longer, or it went in circles.
     UpstreamReplyCut = "upstream_reply_cut",
     /// The upstream's reply makes no sense, repair included.
     UpstreamInvalidReply = "upstream_invalid_reply",

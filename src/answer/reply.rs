@@ -39,7 +39,7 @@ pub(super) fn parse(value: &Value) -> Result<Reply, String> {
     let relevance_score = json::score(field(&["relevance_score", "relevance", "score"]))
         .ok_or("relevance_score must be a number from 0 to 1")?;
     let summary = json::strings(field(&["summary"])).join(" ").trim().to_owned();
-    let says_nothing = summary.is_empty() || summary.parse::<f64>().is_ok();
+    let says_nothing = !summary.contains(char::is_alphanumeric) || summary.parse::<f64>().is_ok();
     if says_nothing && relevance_score >= RELEVANT_FROM {
         return Err("summary must say what the document says about the question".to_owned());
     }
@@ -123,6 +123,7 @@ mod tests {
             (json!({"summary": "s"}), "relevance_score"),
             (json!({"relevance_score": 0.8}), "summary"),
             (json!({"relevance_score": 0.8, "summary": 0.8, "key_points": ["a"]}), "summary"),
+            (json!({"relevance_score": 0.8, "summary": ", "}), "summary"),
         ];
         for (value, reason) in cases {
             let error = parse(&value).unwrap_err();

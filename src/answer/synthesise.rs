@@ -161,8 +161,13 @@ async fn write(
     match outcome {
         Ok(completion) => {
             work.record.usage.add(&completion.spent.usage);
-            if completion.was_cut() {
-                let told = format!("the answer broke off at {ANSWER_TOKENS} tokens; ask for less at once");
+            let told = if completion.was_cut() {
+                Some(format!("the answer broke off at {ANSWER_TOKENS} tokens; ask for less at once"))
+            } else {
+                let told = "the answer said the same again and again and was ended; choose another synthesis model";
+                completion.went_in_circles().then(|| told.to_owned())
+            };
+            if let Some(told) = told {
                 work.record.error = Some(Problem::new(Code::UpstreamReplyCut, told));
             }
             work.record.models.synthesis = Some(completion.model);

@@ -15,7 +15,7 @@ use super::sse::Events;
 use super::stats::{self, Counters};
 use super::think::ThinkFilter;
 use super::wire::{self, Reply};
-use super::{LlmError, think};
+use super::{LlmError, circles, think};
 use crate::config::LlmConfig;
 
 /// No sensible reply is longer; an endless one must not fill the memory.
@@ -23,6 +23,9 @@ const LONGEST_REPLY: usize = 16 * 1024 * 1024;
 /// Error bodies are read for their code alone.
 const LONGEST_ERROR: usize = 64 * 1024;
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
+/// So many bytes of a stream come before it is looked at again whether it goes in circles.
+const LOOK_EVERY: usize = 256;
+
 /// How long a finished stream may take to close before its connection is given up.
 const CLOSING_WAIT: Duration = Duration::from_millis(500);
 
@@ -244,6 +247,7 @@ impl Endpoint {
         reply: &mut Reply,
     ) -> Result<(), Failure> {
         let mut events = Events::default();
+        let mut looked_at = 0;
         let mut next = Ok(first);
         loop {
             let bytes = match next {
@@ -278,6 +282,15 @@ impl Endpoint {
             if done {
                 close(response);
                 break;
+            }
+            if reply.text.len() > looked_at + LOOK_EVERY {
+                looked_at = reply.text.len();
+                if circles::is_hopeless(&reply.text) {
+                    // Hanging up ends it, and what it costs.
+                    drop(response);
+                    reply.finish_reason = Some(circles::REPETITION.to_owned());
+                    break;
+                }
             }
             next = self.chunk(&mut response).await;
         }

@@ -3,29 +3,41 @@
 /// The longest round that is looked for, in bytes.
 const LONGEST_ROUND: usize = 600;
 
-/// What must be said over and over at the end of a reply: so many rounds, and so many bytes.
-const FEWEST_ROUNDS: usize = 3;
-const FEWEST_BYTES: usize = 90;
+/// What must be said over and over at the end of a reply for it to go in circles: so many rounds, and so many bytes.
+const ROUNDS: usize = 3;
+const BYTES: usize = 90;
+
+/// The same for a reply that is not worth waiting for: a wide table or a long rule is no circle.
+const HOPELESS_ROUNDS: usize = 5;
+const HOPELESS_BYTES: usize = 600;
+
+/// Why a reply ended that went in circles, beside the upstream's own reasons.
+pub(super) const REPETITION: &str = "repetition";
 
 /// A reply up to the end of the first round where it ends in circles, else the whole.
 pub(super) fn once(reply: &str) -> &str {
-    let bytes = reply.as_bytes();
-    // From the end, how many bytes are as those one round before them.
-    let repeated = |round: usize| {
-        let pairs = bytes.iter().rev().zip(bytes.iter().rev().skip(round));
-        pairs.take_while(|(later, earlier)| later == earlier).count()
-    };
-    let circles = (1..=LONGEST_ROUND.min(bytes.len() / FEWEST_ROUNDS)).find_map(|round| {
-        let repeated = repeated(round);
-        (repeated >= FEWEST_BYTES.max((FEWEST_ROUNDS - 1) * round)).then_some(repeated)
-    });
-    let end = circles.map_or(bytes.len(), |repeated| bytes.len() - repeated);
+    let end = reply.len() - repeated(reply, ROUNDS, BYTES).unwrap_or_default();
     &reply[..reply.ceil_char_boundary(end)]
+}
+
+/// Whether a reply, as far as it has come, will say nothing new.
+pub(super) fn is_hopeless(reply: &str) -> bool {
+    repeated(reply, HOPELESS_ROUNDS, HOPELESS_BYTES).is_some()
+}
+
+/// How many bytes at the end of a reply are as those one round before them, where these are enough.
+fn repeated(reply: &str, rounds: usize, least: usize) -> Option<usize> {
+    let bytes = reply.as_bytes();
+    (1..=LONGEST_ROUND.min(bytes.len() / rounds)).find_map(|round| {
+        let pairs = bytes.iter().rev().zip(bytes.iter().rev().skip(round));
+        let repeated = pairs.take_while(|(later, earlier)| later == earlier).count();
+        (repeated >= least.max((rounds - 1) * round)).then_some(repeated)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::once;
+    use super::{is_hopeless, once};
 
     #[test]
     fn what_is_said_over_and_over_is_kept_once() {
@@ -46,5 +58,22 @@ mod tests {
         }
         let list = (1..60).map(|number| format!("- item {number}\n")).collect::<String>();
         assert_eq!(once(&list), list);
+    }
+
+    #[test]
+    fn a_reply_is_given_up_only_where_it_will_say_nothing_new() {
+        let row = "| 月曜日 | 9:00 | 17:00 |\n";
+        let cases = [
+            ("The branch opens at nine. ".repeat(40), true),
+            ("支店は九時に開きます。".repeat(30), true),
+            ("\n".repeat(700), true),
+            ("The branch opens at nine. ".repeat(10), false),
+            (format!("| day | opens | closes |\n|---|---|---|\n{}", row.repeat(7)), false),
+            (format!("Title\n{}\n", "-".repeat(200)), false),
+            ((1..200).map(|number| format!("{number}. The branch opens.\n")).collect(), false),
+        ];
+        for (reply, hopeless) in cases {
+            assert_eq!(is_hopeless(&reply), hopeless, "{reply}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! tried once on the wire (`attempt`, `wire`, `sse`). What a failure means is decided by `retry`, and
 //! `flight` acts on it: again, elsewhere, or an error. `patience` knows how long a model usually takes to begin. `hedge`
 //! starts a second attempt beside a straggler. Replies lose their reasoning (`think`); JSON is read leniently (`json`),
-//! and what is repaired is sent back without its repetitions (`circles`). Everything is counted (`ledger`, `price`).
+//! and those that go in circles are ended, or sent back for repair without their repetitions (`circles`). Everything is counted (`ledger`, `price`).
 
 mod attempt;
 mod breaker;
@@ -181,7 +181,8 @@ impl Llm {
         }
     }
 
-    /// Makes a call and sends the text of its reply to `deltas` as it comes, reasoning left out. A try is repeated
+    /// Makes a call and sends the text of its reply to `deltas` as it comes, reasoning left out. A reply that says the
+    /// same again and again is ended ([`Completion::went_in_circles`]). A try is repeated
     /// only while nothing was sent. A receiver that is dropped does not cancel the call; one that is slow slows it.
     ///
     /// # Errors
@@ -342,7 +343,7 @@ pub struct Completion {
     pub text: String,
     /// The model that really answered.
     pub model: String,
-    /// `stop`, `length`, … as the upstream says it.
+    /// `stop`, `length`, … as the upstream says it; `repetition` where a streamed reply went in circles and was ended.
     pub finish_reason: Option<String>,
     /// What it took.
     pub spent: Spent,
@@ -352,6 +353,11 @@ impl Completion {
     /// Whether the reply ended because it may not be longer.
     pub fn was_cut(&self) -> bool {
         self.finish_reason.as_deref() == Some("length")
+    }
+
+    /// Whether the reply was ended because it said the same again and again.
+    pub fn went_in_circles(&self) -> bool {
+        self.finish_reason.as_deref() == Some(circles::REPETITION)
     }
 }
 

@@ -289,7 +289,7 @@ export const ja = {
   "code.upstream_rate_limited": "モデルの提供元の利用制限に達しました。しばらくしてからもう一度お試しください。",
   "code.upstream_unavailable": "モデルの提供元に接続できません。しばらくしてからもう一度お試しください。",
   "code.upstream_timeout": "モデルの提供元の応答が遅すぎました。もう一度お試しください。",
-  "code.upstream_reply_cut": "モデルの回答が長すぎて途中で切れました。質問を分けてお試しください。",
+  "code.upstream_reply_cut": "モデルの回答が長すぎるか同じことの繰り返しになり、途中で切れました。質問を分けるか、別のモデルをお試しください。",
   "code.upstream_invalid_reply": "モデルの応答を解釈できませんでした。",
   "code.upstream_refused": "モデルが回答を断りました。",
   "code.deadline_exceeded": "制限時間に達しました。",

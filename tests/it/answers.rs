@@ -207,6 +207,26 @@ async fn an_answer_that_may_not_be_longer_is_partial_and_kept_as_far_as_it_goes(
 }
 
 #[tokio::test]
+async fn an_answer_that_goes_in_circles_is_ended() {
+    let fake = FakeLlm::start().await;
+    let app = app(&fake, &[]).await;
+    add_many(&app, 1).await;
+    fake.when().model(ANALYSIS).always(analysis(0.9, &["opens at nine o'clock"]));
+    let circles = std::iter::repeat_n("It opens at nine. ", 2_000);
+    let said: Vec<&str> = std::iter::once("At nine [1]. ").chain(circles).collect();
+    fake.when().model(SYNTHESIS).always(Answer::tokens(&said));
+    let record = app.ask("When does branch 0 open?").await;
+    assert_eq!(
+        (&record["status"], &record["error"]["code"]),
+        (&json!("partial"), &json!("upstream_reply_cut")),
+        "{record}"
+    );
+    let answer = record["answer"].as_str().unwrap();
+    assert!(answer.starts_with("At nine [1]. It opens at nine. ") && answer.len() < 18_000, "{}", answer.len());
+    assert_eq!(record["citations"][0]["verified"], true);
+}
+
+#[tokio::test]
 async fn with_the_upstream_down_the_documents_own_sentences_answer_and_the_reason_is_said() {
     let fake = FakeLlm::start().await;
     let app = app(&fake, &[]).await;
