@@ -9,7 +9,7 @@ const BYTES: usize = 90;
 
 /// The same for a reply that is not worth waiting for: a wide table or a long rule is no circle.
 const HOPELESS_ROUNDS: usize = 5;
-const HOPELESS_BYTES: usize = 600;
+const HOPELESS_BYTES: usize = 1_200;
 
 /// Why a reply ended that went in circles, beside the upstream's own reasons.
 pub(super) const REPETITION: &str = "repetition";
@@ -64,10 +64,10 @@ mod tests {
     fn a_reply_is_given_up_only_where_it_will_say_nothing_new() {
         let row = "| 月曜日 | 9:00 | 17:00 |\n";
         let cases = [
-            ("The branch opens at nine. ".repeat(40), true),
-            ("支店は九時に開きます。".repeat(30), true),
-            ("\n".repeat(700), true),
-            ("The branch opens at nine. ".repeat(10), false),
+            ("The branch opens at nine. ".repeat(60), true),
+            ("支店は九時に開きます。".repeat(50), true),
+            ("\n".repeat(1_500), true),
+            ("The branch opens at nine. ".repeat(30), false),
             (format!("| day | opens | closes |\n|---|---|---|\n{}", row.repeat(7)), false),
             (format!("Title\n{}\n", "-".repeat(200)), false),
             ((1..200).map(|number| format!("{number}. The branch opens.\n")).collect(), false),
