@@ -1,5 +1,6 @@
 //! One circuit breaker a model. A model that fails again and again is left alone for a while; then one probe is let
-//! through, and its outcome decides; where it is long in coming, another follows. Failures count in a row: a bad tenth of the calls never opens it, an outage does.
+//! through, and its outcome decides; where it is long in coming, another follows. Failures count in a row: a bad tenth of
+//! the calls never opens it, an outage does.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,7 +30,7 @@ struct Circuit {
     probing: u32,
 }
 
-/// Leave to try one model. Dropped without a verdict it leaves everything as it was.
+/// Leave to try one model. Dropped without a verdict it leaves everything as it was, but that the next probe may go.
 #[derive(Debug)]
 pub(super) struct Ticket {
     breakers: Arc<Breakers>,

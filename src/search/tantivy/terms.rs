@@ -176,23 +176,24 @@ impl<'a> Found<'a> {
             |way: &FoundWay| way.frequency > 0 && !(way.is_gram || (way.is_own && others.contains(&way.concept)));
         let mut sought: Vec<_> = self.ways.iter().enumerate().filter(|(_, way)| is_sought(way)).collect();
         sought.sort_by_key(|(_, way)| way.frequency);
-        let mut entries = 0;
-        let is_rare = |(at, (_, way)): &(usize, (usize, &FoundWay))| {
-            entries += way.frequency;
-            *at == 0 || entries <= MOST_TELLING
-        };
-        sought.into_iter().enumerate().take_while(is_rare).map(|(_, (place, _))| place).collect()
+        let mut sought: Vec<usize> = sought.into_iter().map(|(place, _)| place).collect();
+        sought.truncate(self.rare(&sought).max(1));
+        sought
     }
 
     /// The rarest of some ways, which the rarest come first of; none where that would be all of them.
     pub(super) fn telling<'t>(&self, sought: &'t [usize]) -> &'t [usize] {
+        sought.get(..self.rare(sought)).filter(|telling| telling.len() < sought.len()).unwrap_or_default()
+    }
+
+    /// How many of some ways, which the rarest come first of, can be gone through at first.
+    fn rare(&self, sought: &[usize]) -> usize {
         let mut entries = 0;
-        let is_telling = |place: &&usize| {
+        let is_rare = |place: &&usize| {
             entries += self.ways.get(**place).map_or(0, |way| way.frequency);
             entries <= MOST_TELLING
         };
-        let telling = sought.iter().take_while(is_telling).count();
-        sought.get(..telling).filter(|telling| telling.len() < sought.len()).unwrap_or_default()
+        sought.iter().take_while(is_rare).count()
     }
 
     /// Some ways in the order of what they are worth, the most first.

@@ -6,7 +6,7 @@ use tantivy::DocId;
 use super::postings::Said;
 
 /// Entries that are scored together.
-pub(super) const WINDOW: usize = 4_096;
+const WINDOW: usize = 4_096;
 
 /// The scores of the entries from some one on.
 pub(super) struct Window {
