@@ -372,6 +372,50 @@ async fn a_question_that_is_taken_up_again_runs_with_the_analyses_that_its_recor
 }
 
 #[tokio::test]
+async fn a_question_that_is_taken_up_again_begins_without_what_its_record_does_not_hold() {
+    let (_folder, store) = sqlite().await;
+    let (first, second) = (add(&*store, "a").await, add(&*store, "b").await);
+    let mut record = records::question("q");
+    store.add_question(&record).await.unwrap();
+    store.keep_analyses(record.id, &[finished(0, first, None), finished(1, second, None)]).await.unwrap();
+    record.analyses = vec![analysis(first), analysis(second)];
+    let failed = QuestionRecord { status: QuestionStatus::Failed, ..record.clone() };
+    store.finish_question(&failed, &QuestionDetail::default()).await.unwrap();
+    record.analyses.pop();
+    store.reopen_question(&record).await.unwrap();
+    assert_eq!(store.question(record.id).await.unwrap().analyses, [analysis(first)]);
+    store.keep_analyses(record.id, &[finished(1, second, None)]).await.unwrap();
+    assert_eq!(store.question(record.id).await.unwrap().analyses, [analysis(first), analysis(second)]);
+}
+
+#[tokio::test]
+async fn finished_questions_leave_no_rows_of_analyses_behind() {
+    let (folder, store) = sqlite().await;
+    let id = add(&*store, "a").await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("dokkai.sqlite"));
+    let mut database = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let mut rows = async || -> Vec<uuid::Uuid> {
+        sqlx::query_scalar("SELECT question_id FROM question_analyses").fetch_all(&mut database).await.unwrap()
+    };
+    let finish = async |text: &str| {
+        let mut record = records::question(text);
+        store.add_question(&record).await.unwrap();
+        store.keep_analyses(record.id, &[finished(0, id, None)]).await.unwrap();
+        record.status = QuestionStatus::Complete;
+        record.analyses = vec![analysis(id)];
+        store.finish_question(&record, &QuestionDetail::default()).await.unwrap();
+        record.id.0
+    };
+    finish("one").await;
+    let second = finish("two").await;
+    assert_eq!(rows().await, [second], "the first one's went with the second's write");
+    let running = records::question("three");
+    store.add_question(&running).await.unwrap();
+    let _reopened = SqliteStore::open(folder.path(), Arc::default()).await.unwrap();
+    assert!(rows().await.is_empty());
+}
+
+#[tokio::test]
 async fn questions_are_listed_by_conversation() {
     let (_folder, store) = sqlite().await;
     for name in [Some("a"), Some("b"), None, Some("a")] {
@@ -443,6 +487,24 @@ async fn cached_analyses_go_with_their_document() {
         HashMap::new(),
         "a late analysis of a deleted document stays out"
     );
+}
+
+#[tokio::test]
+async fn analyses_are_reused_after_reopening() {
+    let (folder, store) = sqlite().await;
+    let id = add(&*store, "a").await;
+    let record = records::question("q");
+    store.add_question(&record).await.unwrap();
+    let (question_key, other_key) = ("5e".repeat(32), "e5".repeat(32));
+    let cache_key = question_key.clone() + &"7a".repeat(32);
+    store.keep_analyses(record.id, &[finished(0, id, Some(&cache_key))]).await.unwrap();
+    let reopened = SqliteStore::open(folder.path(), Arc::default()).await.unwrap();
+    let stores: [&dyn Store; 2] = [&*store, &reopened];
+    for store in stores {
+        let reused = store.cached_analyses(&question_key).await.unwrap();
+        assert_eq!(reused, HashMap::from([(cache_key.clone(), kept(id))]));
+        assert_eq!(store.cached_analyses(&other_key).await.unwrap(), HashMap::new());
+    }
 }
 
 #[tokio::test]

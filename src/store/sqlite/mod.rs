@@ -4,6 +4,7 @@
 //! beside it (write-ahead logging lets them go on during a write). Every write reaches the disk before it is
 //! acknowledged.
 
+mod asked;
 mod audit;
 mod changes;
 mod documents;
@@ -18,7 +19,7 @@ mod vectors;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,7 +27,9 @@ use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{QueryBuilder, Sqlite};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
+use self::asked::AskedBefore;
 use self::known::KnownDocuments;
 use self::writer::Writer;
 use super::{Store, StoreError};
@@ -37,6 +40,9 @@ pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
     known: Arc<KnownDocuments>,
+    asked: Arc<AskedBefore>,
+    /// Finished questions whose analyses still have rows of their own; these go with a write that nobody waits for.
+    finished: Mutex<Vec<Uuid>>,
     /// For work beside both that takes long: checks and copies.
     options: SqliteConnectOptions,
 }
@@ -80,7 +86,17 @@ impl SqliteStore {
             .connect_with(options.clone().read_only(true).pragma("cache_size", "-8192"))
             .await?;
         let known = Arc::new(KnownDocuments::default());
-        Ok(Self { writer: Writer::start(writer, feed, Arc::clone(&known)), readers, known, options })
+        let writer = Writer::start(writer, feed, Arc::clone(&known));
+        let asked = Arc::<AskedBefore>::default();
+        let loading = (Arc::clone(&asked), readers.clone());
+        tokio::spawn(async move {
+            if let Err(error) = loading.0.load(&loading.1).await {
+                tracing::warn!(%error, "every question looks for earlier analyses: which there are could not be read");
+            }
+        });
+        let store = Self { writer, readers, known, asked, finished: Mutex::default(), options };
+        store.drop_finished_analyses().await?;
+        Ok(store)
     }
 }
 

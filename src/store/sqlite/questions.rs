@@ -1,6 +1,7 @@
 //! Questions in SQLite.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
@@ -14,6 +15,9 @@ use crate::store::{FinishedAnalysis, Listed, Page, QuestionFilter, QuestionStore
 
 /// The latest analyses for one question that are handed out; a question has fewer documents.
 const CACHED_AT_ONCE: i64 = 100;
+
+/// Finished questions that one write clears up after.
+const CLEARED_AT_ONCE: usize = 4;
 
 #[async_trait]
 impl QuestionStore for SqliteStore {
@@ -39,6 +43,15 @@ impl QuestionStore for SqliteStore {
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    // Of a question that was finished, the record alone says what stands.
+                    sqlx::query(
+                        "DELETE FROM question_analyses WHERE question_id IN \
+                         (SELECT id FROM questions WHERE id = ? AND status <> ?)",
+                    )
+                    .bind(id.0)
+                    .bind(QuestionStatus::Running.as_str())
+                    .execute(&mut *tx)
+                    .await?;
                     let opened = sqlx::query("UPDATE questions SET status = ?, record = ? WHERE id = ?")
                         .bind(QuestionStatus::Running.as_str())
                         .bind(json)
@@ -85,6 +98,9 @@ impl QuestionStore for SqliteStore {
         keep.push(") WHERE id = ").push_bind(id.0);
         let reusable: Vec<_> =
             rows.iter().filter_map(|row| row.0.cache_key.clone().map(|cache_key| (cache_key, row))).collect();
+        for (cache_key, _) in &reusable {
+            self.asked.add(cache_key);
+        }
         if !reusable.is_empty() {
             keep.push(
                 "; INSERT OR REPLACE INTO cached_analyses (cache_key, document_id, analysis, replies, created_at) \
@@ -96,10 +112,18 @@ impl QuestionStore for SqliteStore {
             });
             keep.push(") ON id = column1");
         }
+        for finished in self.take_finished() {
+            // Unless it was taken up again meanwhile.
+            keep.push("; DELETE FROM question_analyses WHERE question_id IN (SELECT id FROM questions WHERE id = ");
+            keep.push_bind(finished).push(" AND status <> ").push_bind(QuestionStatus::Running.as_str()).push(")");
+        }
         self.writer.write_statements(keep).await
     }
 
     async fn cached_analyses(&self, question_key: &str) -> Result<HashMap<String, KeptAnalysis>, StoreError> {
+        if !self.asked.may_have(question_key) {
+            return Ok(HashMap::new());
+        }
         // Keys are hexadecimal: "g" comes after all that begin with this.
         let rows: Vec<(String, String, String)> = sqlx::query_as(
             "SELECT cache_key, analysis, replies FROM cached_analyses WHERE cache_key >= ?1 AND cache_key < ?1 || 'g' \
@@ -125,9 +149,12 @@ impl QuestionStore for SqliteStore {
         finish.push(", record = ").push_bind(to_json(record)?).push(" WHERE id = ").push_bind(id);
         finish.push("; INSERT OR REPLACE INTO question_details (question_id, detail) SELECT id, ");
         finish.push_bind(to_json(detail)?).push(" FROM questions WHERE id = ").push_bind(id);
-        // The record holds them from now on.
-        finish.push("; DELETE FROM question_analyses WHERE question_id = ").push_bind(id);
-        self.writer.write_statements(finish).await
+        self.writer.write_statements(finish).await?;
+        if !record.analyses.is_empty() {
+            // The record holds them from now on. Nobody need wait until their rows are gone.
+            self.finished.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        }
+        Ok(())
     }
 
     async fn question(&self, id: QuestionId) -> Result<QuestionRecord, StoreError> {
@@ -244,6 +271,24 @@ impl QuestionStore for SqliteStore {
                 })
             })
             .await
+    }
+}
+
+impl SqliteStore {
+    /// Drops the rows of analyses that an earlier process left behind of questions that it finished.
+    pub(super) async fn drop_finished_analyses(&self) -> Result<(), StoreError> {
+        let mut drop = QueryBuilder::<Sqlite>::new(
+            "DELETE FROM question_analyses WHERE question_id NOT IN (SELECT id FROM questions WHERE status = ",
+        );
+        drop.push_bind(QuestionStatus::Running.as_str()).push(")");
+        self.writer.write_statements(drop).await
+    }
+
+    /// Some finished questions whose analyses still have rows of their own.
+    fn take_finished(&self) -> Vec<Uuid> {
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = finished.len().saturating_sub(CLEARED_AT_ONCE);
+        finished.split_off(rest)
     }
 }
 
