@@ -33,8 +33,8 @@ const CLOSING_WAIT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Endpoint {
     client: reqwest::Client,
-    url: String,
-    embeddings_url: String,
+    url: reqwest::Url,
+    embeddings_url: reqwest::Url,
     headers: HeaderMap,
     idle: Duration,
     total: Duration,
@@ -100,7 +100,7 @@ impl Endpoint {
     /// A pooled client for the configured upstream.
     ///
     /// # Errors
-    /// [`LlmError::Unavailable`] where no TLS backend can be set up, [`LlmError::Unauthorized`] where the key cannot
+    /// [`LlmError::Unavailable`] where no TLS backend can be set up or the base URL is none, [`LlmError::Unauthorized`] where the key cannot
     /// stand in a header.
     pub(super) fn new(config: &LlmConfig, counters: Arc<Counters>) -> Result<Self, LlmError> {
         // An error says that one is installed by now, which is as good.
@@ -120,8 +120,11 @@ impl Endpoint {
                 stats::count(&counters.connections);
                 target
             }));
-        let url = format!("{}/chat/completions", config.base_url);
-        let embeddings_url = format!("{}/embeddings", config.base_url);
+        let url = |path: &str| {
+            reqwest::Url::parse(&format!("{}/{path}", config.base_url))
+                .map_err(|error| LlmError::Unavailable { reason: format!("the base URL cannot be read: {error}") })
+        };
+        let (url, embeddings_url) = (url("chat/completions")?, url("embeddings")?);
         if is_loopback(&url) {
             builder = builder.no_proxy();
         }
@@ -159,7 +162,7 @@ impl Endpoint {
     async fn exchange(&self, one: Try<'_>, mut deltas: Option<&mut Deltas>, reply: &mut Reply) -> Result<(), Failure> {
         let (begun, streamed) = (Instant::now(), deltas.is_some());
         let opening = async {
-            let sending = self.client.post(&self.url).headers(self.headers.clone()).body(one.body).send();
+            let sending = self.client.post(self.url.clone()).headers(self.headers.clone()).body(one.body).send();
             let response = if streamed {
                 // A stream opens before the first token, so silence here is a stall as well.
                 timeout(self.idle, sending).await.map_err(|_| Failure::TimedOut("silence"))?
@@ -202,7 +205,7 @@ impl Endpoint {
     /// Makes one try of an embedding request; the reply's body.
     pub(super) async fn embeddings(&self, body: Bytes, deadline: Instant) -> Result<Vec<u8>, Failure> {
         let exchange = async {
-            let sending = self.client.post(&self.embeddings_url).headers(self.headers.clone()).body(body).send();
+            let sending = self.client.post(self.embeddings_url.clone()).headers(self.headers.clone()).body(body).send();
             let mut response = self.successful(sending.await.map_err(|error| transport(&error))?).await?;
             let first = self.chunk(&mut response).await?;
             self.read_body(response, first).await
@@ -343,8 +346,8 @@ fn is_json(data: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(data).is_ok()
 }
 
-fn is_loopback(url: &str) -> bool {
-    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
     host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 

@@ -1,5 +1,6 @@
 //! One call over tries and models: wait for a turn, try, judge, wait, try again or elsewhere.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,14 +47,14 @@ impl Llm {
     /// Tries until there is a reply, nothing more would help, or time is up.
     pub(super) async fn fly(&self, mut flight: Flight<'_>) -> Result<Arrival, LlmError> {
         let Flight { call, meter, begun, tries: most, .. } = flight;
-        let prompt = prompt_tokens(call);
+        let prompt = Prompt { call, tokens: OnceLock::new() };
         let share = most / u32::try_from(call.models.len()).unwrap_or(u32::MAX);
         let most = most.max(u32::try_from(call.models.len()).unwrap_or(u32::MAX).min(most.saturating_mul(2)));
         let mut models = call.models.as_slice();
         let (mut tries, mut tries_here, mut probes) = (0, 0, 0);
         let mut last = None;
         loop {
-            let permit = self.limiter.acquire(self.place(call, prompt)).await?;
+            let permit = self.limiter.acquire(self.place(&prompt)).await?;
             let (model, ticket) = match self.breakers.enter(models) {
                 Ok((place, ticket)) => {
                     if place > 0 {
@@ -82,7 +83,7 @@ impl Llm {
             let dialect = self.dialects.of(model);
             let body = Bytes::from(wire::request(call, model, flight.deltas.is_some(), dialect));
             let attempt = Try { model, body, deadline: call.deadline, again: tries < most };
-            let (reply, failure) = self.try_once(attempt, prompt, tries, flight.deltas.as_deref_mut(), meter).await;
+            let (reply, failure) = self.try_once(attempt, &prompt, tries, flight.deltas.as_deref_mut(), meter).await;
             let took = permit.granted().elapsed();
             let Some(failure) = failure else {
                 permit.succeeded(reply.tokens.map_or(0, |tokens| tokens.prompt + tokens.completion));
@@ -132,7 +133,7 @@ impl Llm {
     async fn try_once(
         &self,
         attempt: Try<'_>,
-        prompt: u32,
+        prompt: &Prompt<'_>,
         tries: u32,
         deltas: Option<&mut Deltas>,
         meter: &Meter<'_>,
@@ -148,7 +149,7 @@ impl Llm {
         match reply.tokens {
             Some(tokens) => meter.tokens(model, tokens, false),
             None if result.is_ok() || !reply.text.is_empty() => {
-                let tokens = Tokens { prompt: u64::from(prompt), completion: u64::from(estimate_tokens(&reply.text)) };
+                let tokens = Tokens { prompt: prompt.tokens(), completion: u64::from(estimate_tokens(&reply.text)) };
                 reply.tokens = Some(tokens);
                 meter.tokens(model, tokens, true);
             }
@@ -157,14 +158,28 @@ impl Llm {
         (reply, result.err())
     }
 
-    fn place(&self, call: &Call, prompt: u32) -> Place {
+    fn place(&self, prompt: &Prompt<'_>) -> Place {
+        let call = prompt.call;
+        // Replies are rarely as long as they may be; the real count settles it afterwards.
+        let tokens = || u32::try_from(prompt.tokens()).unwrap_or(u32::MAX).saturating_add(call.max_tokens / 2);
         Place {
             flow: call.flow,
             background: call.purpose == Purpose::Embedding,
-            // Replies are rarely as long as they may be; the real count settles it afterwards.
-            tokens: prompt.saturating_add(call.max_tokens / 2),
+            tokens: if self.limiter.counts_tokens() { tokens() } else { 0 },
             deadline: call.deadline,
         }
+    }
+}
+
+/// A prompt and its size, which takes a walk through all of its text: counted once, where something asks for it.
+struct Prompt<'a> {
+    call: &'a Call,
+    tokens: OnceLock<u32>,
+}
+
+impl Prompt<'_> {
+    fn tokens(&self) -> u64 {
+        u64::from(*self.tokens.get_or_init(|| prompt_tokens(self.call)))
     }
 }
 
@@ -177,14 +192,14 @@ pub(super) fn prompt_tokens(call: &Call) -> u32 {
 struct Unanswered<'a> {
     meter: &'a Meter<'a>,
     model: &'a str,
-    prompt: u32,
+    prompt: &'a Prompt<'a>,
     armed: bool,
 }
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.meter.tokens(self.model, Tokens { prompt: u64::from(self.prompt), completion: 0 }, true);
+            self.meter.tokens(self.model, Tokens { prompt: self.prompt.tokens(), completion: 0 }, true);
         }
     }
 }

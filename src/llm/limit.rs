@@ -37,6 +37,7 @@ pub(super) struct Limits {
 #[derive(Debug)]
 pub(super) struct Limiter {
     state: Mutex<State>,
+    counts_tokens: bool,
 }
 
 #[derive(Debug)]
@@ -74,7 +75,7 @@ pub(super) struct Place {
     pub(super) flow: Uuid,
     /// Whether it yields to calls that are not.
     pub(super) background: bool,
-    /// Estimated tokens, sent and received.
+    /// Estimated tokens, sent and received; not needed where they are not counted.
     pub(super) tokens: u32,
     /// No wait goes on past it.
     pub(super) deadline: Instant,
@@ -116,7 +117,13 @@ impl Limiter {
                 background: Queue::default(),
                 timer: None,
             }),
+            counts_tokens: limits.tpm.is_some(),
         })
+    }
+
+    /// Whether it matters how many tokens a call takes.
+    pub(super) fn counts_tokens(&self) -> bool {
+        self.counts_tokens
     }
 
     /// Waits for this call's turn. Dropping the future gives the place up.
