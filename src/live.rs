@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::Stream;
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 
+use crate::error::Problem;
 use crate::model::{Analysis, DocumentId, Event, QuestionId, QuestionRecord, QuestionStatus};
 
 /// The logs of all running questions.
@@ -66,6 +67,8 @@ const ENDED: u8 = 3;
 pub struct EventLog {
     events: Mutex<Events>,
     length: watch::Sender<usize>,
+    /// What the last event tells, for those who want nothing else.
+    end: SetOnce<Result<Arc<QuestionRecord>, Problem>>,
     /// Whether somebody wants the work to end.
     stop: watch::Sender<bool>,
 }
@@ -147,6 +150,7 @@ impl EventLog {
         Self {
             events: Mutex::new(Events { all: Vec::new(), last, documents: Vec::new() }),
             length: watch::Sender::default(),
+            end: SetOnce::new(),
             stop: watch::Sender::default(),
         }
     }
@@ -157,13 +161,13 @@ impl EventLog {
         log.push(Event::Accepted(record.id));
         log.push(Event::Retrieval(record.retrieved.clone()));
         for analysis in &record.analyses {
-            log.push(Event::Analysis(Box::new(analysis.clone())));
+            log.push(Event::Analysis(Arc::new(analysis.clone())));
         }
         if !record.answer.is_empty() {
             log.push(Event::Delta(record.answer.clone()));
         }
         if record.status != QuestionStatus::Running {
-            log.push(Event::Done(Box::new(record)));
+            log.push(Event::Done(Arc::new(record)));
         }
         log
     }
@@ -182,9 +186,26 @@ impl EventLog {
             Event::Delta(text) => last.characters += text.chars().count(),
             Event::Done(_) | Event::Error(_) => last.stage = ENDED,
         }
+        let end = match &event {
+            Event::Done(record) => Some(Ok(Arc::clone(record))),
+            Event::Error(problem) => Some(Err(problem.clone())),
+            Event::Accepted(_) | Event::Retrieval(_) | Event::Analysis(_) | Event::Delta(_) => None,
+        };
         events.last = last;
         events.all.push((last, event));
         self.length.send_replace(events.all.len());
+        if let Some(end) = end {
+            // A log has one end.
+            let _ = self.end.set(end);
+        }
+    }
+
+    /// The finished record, once it is there; whoever waits for it alone is not woken by what comes before.
+    ///
+    /// # Errors
+    /// Where not even a record could be kept.
+    pub async fn ended(&self) -> Result<Arc<QuestionRecord>, Problem> {
+        self.end.wait().await.clone()
     }
 
     /// Asks for the work to end.
@@ -287,6 +308,9 @@ impl FromStr for Seen {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Wake, Waker};
+
     use futures_util::{StreamExt as _, poll};
 
     use super::*;
@@ -330,6 +354,28 @@ mod tests {
         let all = ["2-1-0-0 accepted", "2-1-0-2 ab", "2-1-0-3 水", "2-3-0-3"];
         assert_eq!(texts(&log, None).await, all);
         assert_eq!(texts(&log, seen("1-1-0-2")).await, all, "another run begins anew");
+    }
+
+    #[test]
+    fn who_waits_for_the_end_alone_is_not_woken_before() {
+        #[derive(Default)]
+        struct Woken(AtomicBool);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        let log = EventLog::new(1);
+        let mut ended = pin!(log.ended());
+        assert!(ended.as_mut().poll(&mut context).is_pending());
+        log.push(delta("ab"));
+        assert!(!woken.0.load(Ordering::Relaxed));
+        log.push(last());
+        assert!(woken.0.load(Ordering::Relaxed));
+        assert!(matches!(ended.poll(&mut context), Poll::Ready(Err(problem)) if problem.code == Code::Internal));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -533,11 +534,11 @@ pub enum Event {
     /// The documents that will be analysed, best first.
     Retrieval(Vec<RetrievedDocument>),
     /// One document's analysis.
-    Analysis(Box<Analysis>),
+    Analysis(Arc<Analysis>),
     /// A further stretch of the answer.
     Delta(String),
     /// The finished record.
-    Done(Box<QuestionRecord>),
+    Done(Arc<QuestionRecord>),
     /// The question failed, and not even a record of it could be kept.
     Error(Problem),
 }

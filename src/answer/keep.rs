@@ -30,7 +30,7 @@ impl Keeper {
             while waiting.recv_many(&mut group, GROUP).await > 0 {
                 store.keep_analyses(question, &group).await?;
                 for kept in group.drain(..) {
-                    log.push(Event::Analysis(Box::new(kept.made.analysis)));
+                    log.push(Event::Analysis(Arc::new(kept.made.analysis)));
                 }
             }
             Ok(())

@@ -79,21 +79,30 @@ async fn begin(app: &Arc<App>, mut work: Work) -> Result<(QuestionId, Arc<EventL
         Begun::New(log) => log,
     };
     work.log = Arc::clone(&log);
+    let app = Arc::clone(app);
+    let beginning = app.runtime.clone().spawn(async move { store_and_start(&app, work).await });
+    match beginning.await {
+        Ok(stored) => stored.map(|()| (id, log)),
+        Err(_) => Err(Problem::new(Code::Internal, "the question could not be begun; see the server's log")),
+    }
+}
+
+/// Stores a question, and looks for documents meanwhile. Goes on although nobody waits for it.
+async fn store_and_start(app: &Arc<App>, work: Work) -> Result<(), Problem> {
     let (stored, storing) = oneshot::channel();
-    let record = work.record.clone();
-    // Documents are looked for while the question is being stored.
+    let (record, log) = (work.record.clone(), Arc::clone(&work.log));
     start(app, Work { storing: Some(storing), ..work });
     if let Err(error) = app.store.add_question(&record).await {
         let problem = Problem::from(error);
         // Somebody may share it already.
         log.push(Event::Error(problem.clone()));
-        app.live.end(id);
+        app.live.end(record.id);
         return Err(problem);
     }
-    log.push(Event::Accepted(id));
+    log.push(Event::Accepted(record.id));
     // The work waits for this.
     let _ = stored.send(());
-    Ok((id, log))
+    Ok(())
 }
 
 fn start(app: &Arc<App>, work: Work) {
@@ -101,7 +110,7 @@ fn start(app: &Arc<App>, work: Work) {
         work.log.push(Event::Accepted(work.record.id));
     }
     let app = Arc::clone(app);
-    tokio::spawn(async move { finish(&app, work).await });
+    app.runtime.clone().spawn(async move { finish(&app, work).await });
 }
 
 /// A log for a question that is taken up again.
@@ -149,10 +158,7 @@ async fn finish(app: &App, mut work: Work) {
     }
     record.coverage = coverage(record);
     record.timings_ms.total = whole_ms(work.begun.elapsed());
-    let last = match app.store.finish_question(record, &work.detail).await {
-        Ok(()) => Event::Done(Box::new(record.clone())),
-        Err(error) => Event::Error(error.into()),
-    };
+    let kept = app.store.finish_question(record, &work.detail).await;
     tracing::info!(
         question = %id,
         status = record.status.as_str(),
@@ -165,7 +171,10 @@ async fn finish(app: &App, mut work: Work) {
     metrics::counter!("dokkai_questions_total", "status" => record.status.as_str(), "mode" => record.mode.as_str())
         .increment(1);
     metrics::histogram!("dokkai_question_seconds").record(work.begun.elapsed().as_secs_f64());
-    work.log.push(last);
+    log.push(match kept {
+        Ok(()) => Event::Done(Arc::new(work.record)),
+        Err(error) => Event::Error(error.into()),
+    });
     app.live.end(id);
 }
 

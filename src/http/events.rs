@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt as _};
 use serde::Serialize;
 use serde_json::json;
 
-use super::error::{ApiError, body};
+use super::error::body;
 use crate::error::{Code, Problem};
 use crate::live::{EventLog, Seen};
 use crate::model::{Event, QuestionRecord, QuestionStatus, RetrievedDocument};
@@ -32,19 +32,6 @@ pub(super) fn wants_events(headers: &HeaderMap) -> bool {
 /// What a client has seen already, as its `Last-Event-ID` tells.
 pub(super) fn seen(headers: &HeaderMap) -> Option<Seen> {
     headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()?.trim().parse().ok())
-}
-
-/// The finished record, once it is there.
-pub(super) async fn finished(log: Arc<EventLog>) -> Result<QuestionRecord, ApiError> {
-    let mut events = Box::pin(log.follow(None));
-    while let Some((_, event)) = events.next().await {
-        match event {
-            Event::Done(record) => return Ok(*record),
-            Event::Error(problem) => return Err(problem.into()),
-            Event::Accepted(_) | Event::Retrieval(_) | Event::Analysis(_) | Event::Delta(_) => {}
-        }
-    }
-    Err(without_record().into())
 }
 
 /// The events ended, and the last one was missing.
@@ -95,9 +82,9 @@ fn line(seen: Seen, event: &Event) -> Bytes {
     let (name, data) = match event {
         Event::Accepted(id) => ("accepted", serde_json::to_string(&json!({"id": id}))),
         Event::Retrieval(documents) => ("retrieval", serde_json::to_string(&Documents { documents })),
-        Event::Analysis(analysis) => ("analysis", serde_json::to_string(analysis)),
+        Event::Analysis(analysis) => ("analysis", serde_json::to_string(&**analysis)),
         Event::Delta(text) => ("delta", serde_json::to_string(&json!({"text": text}))),
-        Event::Done(record) => ("done", serde_json::to_string(record)),
+        Event::Done(record) => ("done", serde_json::to_string(&**record)),
         Event::Error(problem) => ("error", serde_json::to_string(&body(problem))),
     };
     // Our own types always have a JSON form.

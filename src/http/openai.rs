@@ -19,7 +19,7 @@ pub(super) use self::embeddings::{__path_embeddings, embeddings};
 use self::request::{ChatBody, MODEL, Model};
 pub(super) use self::responses::{__path_respond, respond};
 use super::error::ApiError;
-use super::events::{failure, finished};
+use super::events::failure;
 use crate::answer::{self, Ask};
 use crate::app::App;
 use crate::config::Config;
@@ -101,7 +101,7 @@ pub(super) async fn chat(app: Data<App>, request: HttpRequest, body: Json<ChatBo
     if body.stream {
         return Ok(stream::answer(envelope, options, Box::pin(log.follow(None))));
     }
-    whole(&envelope, &options, &finished(log).await?)
+    whole(&envelope, &options, &*log.ended().await?)
 }
 
 /// Which documents a model's name stands for.

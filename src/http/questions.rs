@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
-use super::events::{self, finished, seen, wants_events};
+use super::events::{self, seen, wants_events};
 use super::request::whole_body;
 use super::search::bad_filter;
 use crate::answer::{self, Ask, Replay};
@@ -74,7 +74,7 @@ async fn answered(request: &HttpRequest, log: Arc<EventLog>) -> Result<HttpRespo
     if wants_events(request.headers()) {
         return Ok(events::stream(log, None));
     }
-    Ok(HttpResponse::Ok().json(finished(log).await?))
+    Ok(HttpResponse::Ok().json(&*log.ended().await?))
 }
 
 /// Does again what failed or ran out of time, and writes the answer anew.
@@ -92,7 +92,7 @@ pub(super) async fn retry(
 #[utoipa::path(post, path = "/api/questions/{id}/stop", tag = "questions", params(("id" = QuestionId, Path)), responses((status = 200, body = QuestionRecord)))]
 pub(super) async fn stop(app: Data<App>, id: Path<QuestionId>) -> Result<Json<QuestionRecord>, ApiError> {
     match answer::stop(&app, *id) {
-        Some(log) => Ok(Json(finished(log).await?)),
+        Some(log) => Ok(Json(Arc::unwrap_or_clone(log.ended().await?))),
         None => Ok(Json(app.store.question(*id).await?)),
     }
 }
@@ -128,7 +128,7 @@ pub(super) async fn replay(
     if wants_events(request.headers()) {
         return Ok(events::stream(log, None));
     }
-    Ok(HttpResponse::Ok().json(Replayed { original, replay: finished(log).await? }))
+    Ok(HttpResponse::Ok().json(Replayed { original, replay: Arc::unwrap_or_clone(log.ended().await?) }))
 }
 
 #[derive(Deserialize, ToSchema)]

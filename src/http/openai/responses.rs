@@ -17,7 +17,7 @@ use crate::answer::{self, Ask, Turn};
 use crate::app::App;
 use crate::error::Problem;
 use crate::http::error::{self, ApiError};
-use crate::http::events::{failure, finished};
+use crate::http::events::failure;
 use crate::model::{Event, QuestionId, QuestionRecord, Usage};
 use crate::store::StoreError;
 
@@ -108,7 +108,7 @@ pub(in crate::http) async fn respond(
         let first = response.begun();
         return Ok(told(Box::pin(log.follow(None)), first, move |event| response.of(event), None));
     }
-    let record = finished(log).await?;
+    let record = log.ended().await?;
     if let Some(problem) = failure(&record) {
         return Err(problem.into());
     }
