@@ -131,7 +131,11 @@ impl Server {
     }
 
     async fn ask(&self, body: &Value) -> Value {
-        self.http.post(format!("{}/api/questions", self.url)).json(body).send().await.unwrap().json().await.unwrap()
+        self.asked(body).await.json().await.unwrap()
+    }
+
+    async fn asked(&self, body: &Value) -> reqwest::Response {
+        self.http.post(format!("{}/api/questions", self.url)).json(body).send().await.unwrap()
     }
 }
 
@@ -238,8 +242,11 @@ async fn question(texts: &[String]) {
 /// Questions a second with many clients, 5 documents each, beside a bare client that makes the same calls and nothing
 /// else; and what one question alone costs over the bare calls.
 async fn load(texts: &[String], questions_asked: &[String]) {
+    // Upstream and clients have threads of their own, as they would elsewhere: nothing of theirs waits in the server's
+    // queues, nor the other way round.
+    let outside = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     // The simulator's sensible answers cost more than all else here: this upstream says the same to everybody.
-    let upstream = simulate::server::Server::start(0, Arc::new(canned)).await.unwrap();
+    let upstream = outside.spawn(simulate::server::Server::start(0, Arc::new(canned))).await.unwrap().unwrap();
     let url = format!("http://{}/v1", upstream.address());
     let flags = ["--llm-base-url", &url, "--llm-max-concurrent", "2000", "--log", "warn"];
     let server = Arc::new(Server::start(&flags).await);
@@ -247,33 +254,55 @@ async fn load(texts: &[String], questions_asked: &[String]) {
     let asked: Arc<[String]> = questions_asked.into();
     let bare = Arc::new(Bare::new(&url, &texts[..5]));
     let number = Arc::new(AtomicUsize::new(0));
-    // The first round only brings both sides to where they are most of the time: connections are open, what is kept in
-    // memory is there, and SQLite's log has grown to its size.
-    for clients in [8, 1, 50, 200] {
-        let questions = clients * 40 + 40;
-        let server = Arc::clone(&server);
-        let asked = Arc::clone(&asked);
-        let counter = Arc::clone(&number);
-        let dokkai = drive(clients, questions, move || {
+    let dokkai = {
+        let (server, counter) = (Arc::clone(&server), Arc::clone(&number));
+        move || {
             let (server, asked) = (Arc::clone(&server), Arc::clone(&asked));
             let n = counter.fetch_add(1, Ordering::Relaxed);
             async move {
-                let question = format!("{} {n}", asked[n % asked.len()]);
-                let record = server.ask(&json!({"question": question})).await;
+                let question = json!({"question": format!("{} {n}", asked[n % asked.len()])});
+                let begun = Instant::now();
+                let answer = server.asked(&question).await.bytes().await.unwrap();
+                let took = begun.elapsed();
+                let record: Value = serde_json::from_slice(&answer).unwrap();
                 assert!(record["coverage"]["retrieved"].as_u64() <= Some(5), "{record}");
                 assert_ne!(record["status"], "failed", "{record}");
+                took
             }
-        })
-        .await;
-        let calls = Arc::clone(&bare);
-        let plain = drive(clients, questions, move || {
-            let bare = Arc::clone(&calls);
-            async move { bare.question().await }
-        })
-        .await;
-        if clients == 8 {
-            continue;
         }
+    };
+    let plain = move || {
+        let bare = Arc::clone(&bare);
+        async move {
+            let begun = Instant::now();
+            bare.question().await;
+            begun.elapsed()
+        }
+    };
+    // Only brings both sides to where they are most of the time: connections are open, what is kept in memory is there,
+    // and SQLite's log has grown to its size.
+    outside.spawn(drive(8, 360, dokkai.clone())).await.unwrap();
+    outside.spawn(drive(8, 360, plain.clone())).await.unwrap();
+
+    let (one, bare_one) = (dokkai.clone(), plain.clone());
+    let pairs = outside.spawn(async move {
+        let mut pairs = Vec::with_capacity(ALONE);
+        for _ in 0..ALONE {
+            pairs.push((one().await, bare_one().await));
+        }
+        pairs
+    });
+    let (mut alone, mut calls): (Vec<Duration>, Vec<Duration>) = pairs.await.unwrap().into_iter().unzip();
+    let (alone, calls) = (percentile(&mut alone, 0.5), percentile(&mut calls, 0.5));
+    row(
+        "load: median answer, one question at a time",
+        &format!("{:.2} ms", ms(alone)),
+        &format!("{:.2} more than the bare client's {:.2}, in turns", ms(alone) - ms(calls), ms(calls)),
+    );
+    for clients in [50, 200] {
+        let questions = clients * 40 + 40;
+        let dokkai = outside.spawn(drive(clients, questions, dokkai.clone())).await.unwrap();
+        let plain = outside.spawn(drive(clients, questions, plain.clone())).await.unwrap();
         row(
             &format!("load: questions a second, {clients} clients, 5 documents"),
             &format!("{:.0}", dokkai.a_second),
@@ -290,6 +319,7 @@ async fn load(texts: &[String], questions_asked: &[String]) {
             &format!("the bare client and the upstream {:.2} ms", ms(plain.cpu)),
         );
     }
+    outside.shutdown_background();
 }
 
 fn canned(request: simulate::server::Request) -> simulate::server::Reply {
@@ -310,6 +340,9 @@ fn canned(request: simulate::server::Request) -> simulate::server::Reply {
     reply
 }
 
+/// Questions that are asked one at a time, and as many times the bare calls.
+const ALONE: usize = 150;
+
 /// Latency of each simulated call under load.
 const CALL: Duration = Duration::from_millis(50);
 
@@ -324,7 +357,7 @@ struct Load {
 async fn drive<F, A>(clients: usize, questions: usize, ask: F) -> Load
 where
     F: Fn() -> A + Clone + Send + 'static,
-    A: Future<Output = ()> + Send,
+    A: Future<Output = Duration> + Send,
 {
     let left = Arc::new(AtomicUsize::new(questions));
     let (begun, cpu) = (Instant::now(), cpu_time());
@@ -334,9 +367,7 @@ where
         tasks.spawn(async move {
             let mut times = Vec::new();
             while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-                let begun = Instant::now();
-                ask().await;
-                times.push(begun.elapsed());
+                times.push(ask().await);
             }
             times
         });
