@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::patience::Patience;
 use super::retry::Failure;
-use super::sse::Events;
+use super::sse::{Events, Said};
 use super::stats::{self, Counters};
 use super::think::ThinkFilter;
 use super::wire::{self, Reply};
@@ -258,10 +259,10 @@ impl Endpoint {
                 // The reply is whole once its end was announced, whatever becomes of the connection.
                 Ok(None) | Err(_) if reply.finish_reason.is_some() => break,
                 Ok(None) => {
-                    let mut rest = events.finish();
-                    rest.retain(|data| is_json(data));
-                    for data in rest {
-                        take(reply, &data, deltas.as_deref_mut()).await?;
+                    for said in events.finish() {
+                        if let Said::Json(event) = said {
+                            take(reply, &event, deltas.as_deref_mut()).await?;
+                        }
                     }
                     if reply.finish_reason.is_none() {
                         return Err(Failure::Broken("the stream was cut"));
@@ -270,14 +271,19 @@ impl Endpoint {
                 }
                 Err(failure) => return Err(failure),
             };
-            let data = events.push(&bytes).map_err(|_| Failure::Invalid("a line without end".to_owned()))?;
+            let said = events.push(&bytes).map_err(|_| Failure::Invalid("a line without end".to_owned()))?;
             let mut done = false;
-            for data in data {
-                if data.trim() == "[DONE]" {
-                    done = true;
-                    break;
+            for said in said {
+                match said {
+                    Said::Json(event) => take(reply, &event, deltas.as_deref_mut()).await?,
+                    Said::Done => {
+                        done = true;
+                        break;
+                    }
+                    Said::Other(_) => {
+                        return Err(Failure::Invalid("an event of the stream is not JSON".to_owned()));
+                    }
                 }
-                take(reply, &data, deltas.as_deref_mut()).await?;
                 if reply.text.len() > LONGEST_REPLY {
                     return Err(Failure::Invalid("it is too long".to_owned()));
                 }
@@ -312,8 +318,8 @@ impl Endpoint {
     }
 }
 
-async fn take(reply: &mut Reply, data: &str, deltas: Option<&mut Deltas>) -> Result<(), Failure> {
-    let piece = wire::event(reply, data)?;
+async fn take(reply: &mut Reply, event: &Value, deltas: Option<&mut Deltas>) -> Result<(), Failure> {
+    let piece = wire::event(reply, event)?;
     if let Some(deltas) = deltas {
         deltas.push(&piece).await;
     }
@@ -340,10 +346,6 @@ fn is_event_stream(headers: &HeaderMap, first: &[u8]) -> bool {
     let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let first = first.trim_ascii_start();
     declared.contains("event-stream") || first.starts_with(b"data:") || first.starts_with(b"event:")
-}
-
-fn is_json(data: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(data).is_ok()
 }
 
 fn is_loopback(url: &reqwest::Url) -> bool {

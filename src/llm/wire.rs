@@ -104,11 +104,9 @@ pub(super) fn completion(body: &[u8]) -> Result<Reply, Failure> {
 }
 
 /// Adds one event of a streamed reply to `reply`; the text that it brought.
-pub(super) fn event(reply: &mut Reply, data: &str) -> Result<String, Failure> {
-    let value: Value =
-        serde_json::from_str(data).map_err(|_| Failure::Invalid("an event of the stream is not JSON".to_owned()))?;
+pub(super) fn event(reply: &mut Reply, event: &Value) -> Result<String, Failure> {
     let before = reply.text.len();
-    absorb(reply, &value, "delta")?;
+    absorb(reply, event, "delta")?;
     Ok(reply.text.get(before..).unwrap_or_default().to_owned())
 }
 
@@ -282,8 +280,9 @@ mod tests {
     #[test]
     fn a_streamed_reply_adds_up() {
         let mut so_far = Reply::default();
-        let mut check =
-            |data: &str, brought: &str| assert_eq!(event(&mut so_far, data).as_deref(), Ok(brought), "{data}");
+        let mut check = |data: &str, brought: &str| {
+            assert_eq!(event(&mut so_far, &serde_json::from_str(data).unwrap()).as_deref(), Ok(brought), "{data}")
+        };
         check(r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#, "");
         check(r#"{"choices":[{"delta":{"content":"水"}}]}"#, "水");
         check(r#"{"choices":[{"delta":{"reasoning_content":"hm"}}]}"#, "");
