@@ -216,8 +216,7 @@ impl QuestionStore for SqliteStore {
 
     async fn unfinished_questions(&self) -> Result<Vec<(QuestionId, Vec<KeptAnalysis>)>, StoreError> {
         let mut tx = self.readers.begin().await?;
-        let ids: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM questions WHERE status = ? ORDER BY id")
-            .bind(QuestionStatus::Running.as_str())
+        let ids: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM questions WHERE status = 'running' ORDER BY id")
             .fetch_all(&mut *tx)
             .await?;
         let mut unfinished = BTreeMap::new();
@@ -277,11 +276,9 @@ impl QuestionStore for SqliteStore {
 impl SqliteStore {
     /// Drops the rows of analyses that an earlier process left behind of questions that it finished.
     pub(super) async fn drop_finished_analyses(&self) -> Result<(), StoreError> {
-        let mut drop = QueryBuilder::<Sqlite>::new(
-            "DELETE FROM question_analyses WHERE question_id NOT IN (SELECT id FROM questions WHERE status = ",
-        );
-        drop.push_bind(QuestionStatus::Running.as_str()).push(")");
-        self.writer.write_statements(drop).await
+        let drop = "DELETE FROM question_analyses WHERE question_id NOT IN \
+                    (SELECT id FROM questions WHERE status = 'running')";
+        self.writer.write_statements(QueryBuilder::new(drop)).await
     }
 
     /// Some finished questions whose analyses still have rows of their own.
