@@ -1,15 +1,14 @@
-//! Each retrieved document → what it says about the question, all documents at once, each in a task of its own: replies
-//! often come together, and several threads read them.
+//! Each retrieved document → what it says about the question, all documents at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use sha2::{Digest as _, Sha256};
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, timeout_at};
-use uuid::Uuid;
+use tokio::time::Instant;
 
 use super::halves::whole_or_halves;
 use super::keep::Keeper;
@@ -68,36 +67,59 @@ enum Known {
 
 /// Analyses all documents concurrently, and lets each be kept as it finishes. In the order of `retrieved`.
 pub(super) async fn with_model(
-    app: &Arc<App>,
+    app: &App,
     work: &Work,
     retrieved: &[Retrieved],
     cached: Cached,
     keeper: &Keeper,
 ) -> Vec<Analysed> {
-    let calls: usize = retrieved.iter().map(|one| one.parts().len()).sum();
-    let asked = Arc::new(Asked { group: Some(HedgeGroup::new(calls)), ..Asked::of(work) });
+    let parts: Vec<&[String]> = retrieved.iter().map(Retrieved::parts).collect();
+    let deadline = work.analysis_deadline();
+    let group = HedgeGroup::new(parts.iter().map(|parts| parts.len()).sum());
+    let group = &group;
     let question = question_key(work);
     let keys: Vec<String> = retrieved.iter().map(|one| cache_key(&question, one)).collect();
     let known = known(work, retrieved, &keys, cached);
-    let affordable = affordable(app, work, retrieved, &known);
-    // Dropped with this future, it ends them.
-    let mut running = JoinSet::new();
-    for (rank, (one, known)) in retrieved.iter().zip(known).enumerate() {
-        let (app, asked, one) = (Arc::clone(app), Arc::clone(&asked), one.clone());
-        running.spawn(async move {
-            let (kept, made) = made(&app, &asked, &one, known, rank < affordable).await;
-            (rank, kept, made)
-        });
-    }
+    let affordable = affordable(app, work, retrieved, &parts, &known);
+    let mut running: FuturesUnordered<_> = retrieved
+        .iter()
+        .zip(parts)
+        .zip(known)
+        .enumerate()
+        .map(|(rank, ((one, parts), known))| async move {
+            let begun = Instant::now();
+            let skip = |count: usize| (0..count).for_each(|_| group.skip());
+            let (kept, analysis) = match known {
+                Known::Kept(kept) => {
+                    skip(parts.len());
+                    (true, kept)
+                }
+                Known::Cached(cached) => {
+                    skip(parts.len());
+                    (false, reused(cached, begun))
+                }
+                Known::Nothing if rank >= affordable => {
+                    skip(parts.len());
+                    let problem =
+                        Problem::new(Code::CostLimit, "left out to stay below max_cost_usd; raise it to include more");
+                    (false, missing(one, AnalysisStatus::Failed, problem, begun.elapsed()))
+                }
+                Known::Nothing => {
+                    // The calls keep to their deadline themselves; this bounds everything around them.
+                    let made = tokio::time::timeout_at(deadline, one_document(app, work, one, parts, deadline, group));
+                    let late = || {
+                        let problem =
+                            Problem::new(Code::DeadlineExceeded, "not analysed before the question's deadline");
+                        missing(one, AnalysisStatus::TimedOut, problem, begun.elapsed())
+                    };
+                    (false, made.await.unwrap_or_else(|_| late()))
+                }
+            };
+            (rank, kept, analysis)
+        })
+        .collect();
     let mut finished: Vec<Option<Analysed>> = vec![None; retrieved.len()];
-    while let Some(joined) = running.join_next().await {
-        let (rank, kept, made) = match joined.map_err(JoinError::try_into_panic) {
-            Ok(made) => made,
-            // A fault of ours ends the question, as it would without a task of its own.
-            Err(Ok(panic)) => std::panic::resume_unwind(panic),
-            // The process is ending.
-            Err(Err(_)) => continue,
-        };
+    while let Some((rank, kept, made)) = running.next().await {
         let analysis = &made.analysis;
         let whole =
             matches!(analysis.status, AnalysisStatus::Ok | AnalysisStatus::Irrelevant) && analysis.error.is_none();
@@ -107,78 +129,6 @@ pub(super) async fn with_model(
         finished[rank] = Some(Analysed::new(&retrieved[rank], kept, made));
     }
     finished.into_iter().flatten().collect()
-}
-
-/// What is asked of each document.
-struct Asked {
-    question: String,
-    models: Vec<String>,
-    flow: Uuid,
-    deadline: Instant,
-    group: Option<Arc<HedgeGroup>>,
-}
-
-impl Asked {
-    fn of(work: &Work) -> Self {
-        Self {
-            question: work.question().to_owned(),
-            models: work.record.settings.analysis_models.clone(),
-            flow: work.record.id.0,
-            deadline: work.analysis_deadline(),
-            group: None,
-        }
-    }
-
-    fn call(&self, title: &str, part: &str) -> Call {
-        Call {
-            purpose: Purpose::Analysis,
-            models: self.models.clone(),
-            messages: prompt::analysis(&self.question, title, part),
-            max_tokens: REPLY_TOKENS,
-            temperature: TEMPERATURE,
-            json: Some(REPLY),
-            deadline: self.deadline,
-            flow: self.flow,
-            hedge: self.group.clone(),
-        }
-    }
-
-    /// Tells the others' clock not to wait for a document that needs no calls.
-    fn skip(&self, one: &Retrieved) {
-        if let Some(group) = &self.group {
-            one.parts().iter().for_each(|_| group.skip());
-        }
-    }
-}
-
-/// The analysis of one document, and whether an earlier run of the question made it.
-async fn made(app: &App, asked: &Asked, one: &Retrieved, known: Known, is_affordable: bool) -> (bool, KeptAnalysis) {
-    let begun = Instant::now();
-    match known {
-        Known::Kept(kept) => {
-            asked.skip(one);
-            (true, kept)
-        }
-        Known::Cached(cached) => {
-            asked.skip(one);
-            (false, reused(cached, begun))
-        }
-        Known::Nothing if !is_affordable => {
-            asked.skip(one);
-            let problem =
-                Problem::new(Code::CostLimit, "left out to stay below max_cost_usd; raise it to include more");
-            (false, missing(one, AnalysisStatus::Failed, problem, begun.elapsed()))
-        }
-        Known::Nothing => {
-            // The calls keep to their deadline themselves; this bounds everything around them.
-            let made = timeout_at(asked.deadline, one_document(app, asked, one));
-            let late = || {
-                let problem = Problem::new(Code::DeadlineExceeded, "not analysed before the question's deadline");
-                missing(one, AnalysisStatus::TimedOut, problem, begun.elapsed())
-            };
-            (false, made.await.unwrap_or_else(|_| late()))
-        }
-    }
 }
 
 /// Analyses that other questions left, by key.
@@ -211,17 +161,16 @@ fn known(work: &Work, retrieved: &[Retrieved], keys: &[String], mut cached: Cach
 }
 
 /// How many of the documents, best first, can be analysed with enough left over for the synthesis.
-fn affordable(app: &App, work: &Work, retrieved: &[Retrieved], known: &[Known]) -> usize {
+fn affordable(app: &App, work: &Work, retrieved: &[Retrieved], parts: &[&[String]], known: &[Known]) -> usize {
     if work.record.settings.max_cost_usd.is_none() {
-        return retrieved.len();
+        return parts.len();
     }
-    let (asked, parts) = (Asked::of(work), retrieved.iter().map(Retrieved::parts).collect::<Vec<_>>());
-    let mut spent = super::synthesise::estimate_cost_usd(app, work, &parts);
+    let mut spent = super::synthesise::estimate_cost_usd(app, work, parts);
     let costs = retrieved.iter().zip(parts).zip(known).map(|((one, parts), known)| match known {
         Known::Kept(_) | Known::Cached(_) => 0.0,
         Known::Nothing => {
-            let cost = |part: &String| app.llm.estimate_cost_usd(&asked.call(&one.document.title, part));
-            parts.iter().map(cost).sum::<f64>()
+            let cost = |part| app.llm.estimate_cost_usd(&call(work, &one.document.title, part, work.deadline));
+            parts.iter().map(|part| cost(part)).sum::<f64>()
         }
     });
     costs
@@ -230,6 +179,20 @@ fn affordable(app: &App, work: &Work, retrieved: &[Retrieved], known: &[Known]) 
             work.can_pay(spent)
         })
         .count()
+}
+
+fn call(work: &Work, title: &str, part: &str, deadline: Instant) -> Call {
+    Call {
+        purpose: Purpose::Analysis,
+        models: work.record.settings.analysis_models.clone(),
+        messages: prompt::analysis(work.question(), title, part),
+        max_tokens: REPLY_TOKENS,
+        temperature: TEMPERATURE,
+        json: Some(REPLY),
+        deadline,
+        flow: work.record.id.0,
+        hedge: None,
+    }
 }
 
 fn reused(cached: KeptAnalysis, begun: Instant) -> KeptAnalysis {
@@ -262,10 +225,20 @@ fn name(parts: [&str; 3]) -> String {
 
 /// Reads a document in as many calls as it has parts, more where they are longer than the model can read, and merges
 /// what they say.
-async fn one_document(app: &App, asked: &Asked, one: &Retrieved) -> KeptAnalysis {
+async fn one_document(
+    app: &App,
+    work: &Work,
+    one: &Retrieved,
+    parts: &[String],
+    deadline: Instant,
+    group: &Arc<HedgeGroup>,
+) -> KeptAnalysis {
     let begun = Instant::now();
-    let read_one = |part: String| app.llm.complete_json(asked.call(&one.document.title, &part), parse);
-    let calls = one.parts().iter().map(|part| whole_or_halves(part.clone(), &read_one));
+    let read_one = |part: String| {
+        let call = Call { hedge: Some(Arc::clone(group)), ..call(work, &one.document.title, &part, deadline) };
+        app.llm.complete_json(call, parse)
+    };
+    let calls = parts.iter().map(|part| whole_or_halves(part.clone(), &read_one));
     let mut spent = Spent::default();
     let (mut read, mut replies, mut models, mut failure) = (Vec::new(), Vec::new(), Vec::new(), None);
     for outcome in join_all(calls).await.into_iter().flatten() {

@@ -131,7 +131,7 @@ fn not_begun(refused: NotBegun) -> Problem {
 
 /// Answers, keeps the record and sends the last event, whatever happens on the way; does nothing further with a question
 /// that could not be stored.
-async fn finish(app: &Arc<App>, mut work: Work) {
+async fn finish(app: &App, mut work: Work) {
     let id = work.record.id;
     let log = Arc::clone(&work.log);
     let outcome = tokio::select! {
@@ -179,7 +179,7 @@ async fn finish(app: &Arc<App>, mut work: Work) {
 }
 
 /// The story of a question.
-async fn answer(app: &Arc<App>, work: &mut Work) -> Result<(), Problem> {
+async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     let may_call = work.record.conversation_id.is_some() || !work.history.is_empty();
     if may_call && !work.is_stored().await {
         return Ok(());
@@ -245,7 +245,7 @@ async fn answer(app: &Arc<App>, work: &mut Work) -> Result<(), Problem> {
 /// Analyses the documents with the model, or from their own sentences where there is none or it fails for all that
 /// could matter.
 async fn analyse(
-    app: &Arc<App>,
+    app: &App,
     work: &mut Work,
     retrieved: &[Retrieved],
     cached: Cached,
