@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::config::Config;
@@ -32,9 +31,6 @@ pub struct App {
     pub embedding: Embedding,
     /// Upstream calls.
     pub llm: Llm,
-    /// Where questions are answered. Threads that serve HTTP have a runtime each: work that is spread over those, with its
-    /// connections here and its replies there, waits for one thread to wake another all the time.
-    pub runtime: Handle,
     /// The program that is started to extract text: this very binary.
     pub worker_program: PathBuf,
     /// Wakes those who wait for documents.

@@ -112,7 +112,6 @@ pub async fn start(config: Config, worker_program: PathBuf) -> Result<Running, S
         vectors: Arc::new(Vectors::default()),
         embedding: Embedding::default(),
         llm,
-        runtime: tokio::runtime::Handle::current(),
         worker_program,
         signals: Signals::default(),
         feed,

@@ -80,14 +80,15 @@ async fn begin(app: &Arc<App>, mut work: Work) -> Result<(QuestionId, Arc<EventL
     };
     work.log = Arc::clone(&log);
     let app = Arc::clone(app);
-    let beginning = app.runtime.clone().spawn(async move { store_and_start(&app, work).await });
+    // A client that leaves at this very moment must not leave a question behind that nobody answers.
+    let beginning = tokio::spawn(async move { store_and_start(&app, work).await });
     match beginning.await {
         Ok(stored) => stored.map(|()| (id, log)),
         Err(_) => Err(Problem::new(Code::Internal, "the question could not be begun; see the server's log")),
     }
 }
 
-/// Stores a question, and looks for documents meanwhile. Goes on although nobody waits for it.
+/// Stores a question, and starts to answer it meanwhile.
 async fn store_and_start(app: &Arc<App>, work: Work) -> Result<(), Problem> {
     let (stored, storing) = oneshot::channel();
     let (record, log) = (work.record.clone(), Arc::clone(&work.log));
@@ -110,7 +111,7 @@ fn start(app: &Arc<App>, work: Work) {
         work.log.push(Event::Accepted(work.record.id));
     }
     let app = Arc::clone(app);
-    app.runtime.clone().spawn(async move { finish(&app, work).await });
+    tokio::spawn(async move { finish(&app, work).await });
 }
 
 /// A log for a question that is taken up again.
