@@ -10,10 +10,14 @@ use crate::readings::Stretch;
 const MIN_SENTENCE_CHARS: usize = 8;
 const MAX_SENTENCE_CHARS: usize = 300;
 
+/// So many dots in a row, spaces between them not counted, lead to a page number.
+const LEADER_DOTS: usize = 5;
+
 /// A longer list is quoted by its items alone, in characters.
 const MAX_LIST_CHARS: usize = 800;
 
-/// The pieces of a stretch, in its order, a list behind its items; headings, code, table rules and fragments are none.
+/// The pieces of a stretch, in its order, a list behind its items; headings, code, table rules, entries of a table of
+/// contents and fragments are none.
 pub(super) fn pieces(stretch: &Stretch, asked: &Asked) -> Vec<Sentence> {
     let mut found = Vec::new();
     let mut offset = stretch.start();
@@ -51,7 +55,8 @@ pub(super) fn pieces(stretch: &Stretch, asked: &Asked) -> Vec<Sentence> {
                 place.led_from = Some(lead.unwrap_or(start)).filter(fits);
             }
             let worth = asked.worth(&quote);
-            if !(MIN_SENTENCE_CHARS..=MAX_SENTENCE_CHARS).contains(&(to - from)) || worth <= 0.0 {
+            let fits = (MIN_SENTENCE_CHARS..=MAX_SENTENCE_CHARS).contains(&(to - from));
+            if !fits || worth <= 0.0 || leads_to_a_page(&quote) {
                 continue;
             }
             found.extend(evidence(stretch, quote, start).map(|evidence| Sentence::new(asked, evidence, worth, lead)));
@@ -106,6 +111,20 @@ fn evidence(stretch: &Stretch, quote: String, start: usize) -> Option<Evidence> 
     Some(Evidence { passage_id: passage.id, quote, start, end, page: passage.page })
 }
 
+/// Whether dots lead from a text to a page number, as in a table of contents.
+fn leads_to_a_page(text: &str) -> bool {
+    let mut dots = 0;
+    text.chars().filter(|char| !char.is_whitespace()).any(|char| {
+        dots = match char {
+            '.' | '．' | '・' | '･' => dots + 1,
+            '‥' => dots + 2,
+            '…' => dots + 3,
+            _ => 0,
+        };
+        dots >= LEADER_DOTS
+    })
+}
+
 /// Where a sentence's own characters begin and end within it: without list marks and spaces around.
 fn inner(piece: &str) -> (usize, usize) {
     let is_edge = |char: &char| char.is_whitespace() || matches!(char, '-' | '*' | '>' | '|' | '・' | '+');
@@ -140,6 +159,12 @@ pub(super) mod tests {
     fn only_prose_is_quoted() {
         let text = "# Set the port\n\nThe port is set in the file.\n\n```toml\nport = 1\n\n# set the port here.\nThe port set in code.\n```\n\n// set the port in a comment.\n\nIt is read once.\n";
         assert_eq!(quotes(text), ["The port is set in the file.", "It is read once."]);
+    }
+
+    #[test]
+    fn entries_of_a_table_of_contents_are_no_pieces() {
+        let text = "6.2 How to set the port . . . . . . . . . . . 41\n\nTo set the port ............ 7\n\nset the port……3\n\nOne may set the port... or not.\n";
+        assert_eq!(quotes(text), ["One may set the port... or not."]);
     }
 
     #[test]
