@@ -272,6 +272,13 @@ async fn without_an_upstream_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn a_base_url_that_is_none_is_refused_before_any_call() {
+    let (ledger, _calls) = mpsc::unbounded_channel();
+    let refused = Llm::new(config("http://[::1"), ledger).map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("the base URL cannot be read"), "{refused}");
+}
+
+#[tokio::test]
 async fn the_deadline_ends_every_wait() {
     let check = async |answers: Vec<Answer>, concurrent: usize| {
         let fake = FakeLlm::start().await;
