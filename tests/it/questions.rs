@@ -1,5 +1,7 @@
 //! Questions without a model: answered from the documents' own sentences, cited, streamed, stored.
 
+use dokkai::answer::{self, Ask};
+use futures_util::poll;
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
@@ -14,6 +16,19 @@ async fn shop() -> TestApp {
 
 fn at(value: &Value) -> usize {
     usize::try_from(value.as_u64().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_question_whose_client_leaves_while_it_is_stored_is_answered() {
+    let app = shop().await;
+    let context = app.context();
+    let ask = Ask { question: "Within how many days can goods be returned?".into(), ..Ask::default() };
+    let mut asking = Box::pin(answer::ask(&context, ask));
+    assert!(poll!(&mut asking).is_pending());
+    drop(asking);
+    context.live.idle().await;
+    let questions = app.get("/api/questions").await.json()["questions"].clone();
+    assert_eq!(questions[0]["status"], "complete", "{questions}");
 }
 
 #[tokio::test]

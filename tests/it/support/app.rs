@@ -1,7 +1,9 @@
 //! [`TestApp`]: the whole server in this process, on a free port, with a data folder of its own.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use dokkai::app::App;
 use dokkai::config::{Config, gather};
 use dokkai::server::{self, Running};
 use reqwest::header::{ACCEPT, HeaderMap};
@@ -68,6 +70,11 @@ impl TestApp {
         let running = server::start(config, PathBuf::from(PROGRAM)).await.unwrap();
         self.url = format!("http://{}", running.address);
         self.running = Some(running);
+    }
+
+    /// What the server's own code works with.
+    pub(crate) fn context(&self) -> Arc<App> {
+        Arc::clone(&self.running.as_ref().unwrap().app)
     }
 
     /// Stops the server as a signal would, and starts it again on the same data.
