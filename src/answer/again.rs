@@ -11,8 +11,8 @@ use crate::app::App;
 use crate::error::{Code, Problem, check_length};
 use crate::live::EventLog;
 use crate::model::{
-    Analysis, Feedback, KeptAnalysis, Mode, Models, QuestionId, QuestionRecord, QuestionStatus, Rating, RunSettings,
-    Usage,
+    Analysis, Event, Feedback, KeptAnalysis, Mode, Models, QuestionId, QuestionRecord, QuestionStatus, Rating,
+    RunSettings, Usage,
 };
 
 /// A question older than this is not answered any more after a crash: nobody waits for it. It can be retried.
@@ -215,24 +215,33 @@ async fn reopen(
     };
     let id = record.id;
     let log = super::new_log(app, id, record.run)?;
-    if let Err(error) = app.store.reopen_question(&record).await {
-        app.live.end(id);
-        return Err(error.into());
-    }
     let mut work = Work::on(app, record);
     work.kept = kept;
     work.documents = documents;
     work.log = Arc::clone(&log);
-    if interrupted {
-        let app = Arc::clone(app);
-        tokio::spawn(async move {
-            index_follows(&app).await;
+    let app = Arc::clone(app);
+    // A client that leaves at this very moment must not leave a question behind that nobody answers.
+    let reopening = tokio::spawn(async move {
+        if let Err(error) = app.store.reopen_question(&work.record).await {
+            let problem = Problem::from(error);
+            work.log.push(Event::Error(problem.clone()));
+            app.live.end(id);
+            return Err(problem);
+        }
+        if interrupted {
+            tokio::spawn(async move {
+                index_follows(&app).await;
+                start(&app, work);
+            });
+        } else {
             start(&app, work);
-        });
-    } else {
-        start(app, work);
+        }
+        Ok(())
+    });
+    match reopening.await {
+        Ok(reopened) => reopened.map(|()| log),
+        Err(_) => Err(Problem::new(Code::Internal, "the question could not be taken up; see the server's log")),
     }
-    Ok(log)
 }
 
 /// Waits until the index holds what the store held when the server started: a crash may have cost it changes.
