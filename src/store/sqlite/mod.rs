@@ -95,7 +95,10 @@ impl SqliteStore {
             }
         });
         let store = Self { writer, readers, known, asked, finished: Mutex::default(), options };
-        store.drop_finished_analyses().await?;
+        // They harm nobody, and a disk without room for this is no reason not to serve.
+        if let Err(error) = store.drop_finished_analyses().await {
+            tracing::warn!(%error, "rows of finished questions' analyses stay until the next start");
+        }
         Ok(store)
     }
 }
