@@ -6,13 +6,13 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::work::{Work, blank, now_ms};
-use super::{coverage, start};
+use super::{coverage, start, whoever_waits};
 use crate::app::App;
 use crate::error::{Code, Problem, check_length};
 use crate::live::EventLog;
 use crate::model::{
-    Analysis, Event, Feedback, KeptAnalysis, Mode, Models, QuestionId, QuestionRecord, QuestionStatus, Rating,
-    RunSettings, Usage,
+    Analysis, Feedback, KeptAnalysis, Mode, Models, QuestionId, QuestionRecord, QuestionStatus, Rating, RunSettings,
+    Usage,
 };
 
 /// A question older than this is not answered any more after a crash: nobody waits for it. It can be retried.
@@ -220,14 +220,8 @@ async fn reopen(
     work.documents = documents;
     work.log = Arc::clone(&log);
     let app = Arc::clone(app);
-    // A client that leaves at this very moment must not leave a question behind that nobody answers.
-    let reopening = tokio::spawn(async move {
-        if let Err(error) = app.store.reopen_question(&work.record).await {
-            let problem = Problem::from(error);
-            work.log.push(Event::Error(problem.clone()));
-            app.live.end(id);
-            return Err(problem);
-        }
+    whoever_waits(Arc::clone(&app), id, Arc::clone(&log), async move {
+        app.store.reopen_question(&work.record).await?;
         if interrupted {
             tokio::spawn(async move {
                 index_follows(&app).await;
@@ -237,11 +231,9 @@ async fn reopen(
             start(&app, work);
         }
         Ok(())
-    });
-    match reopening.await {
-        Ok(reopened) => reopened.map(|()| log),
-        Err(_) => Err(Problem::new(Code::Internal, "the question could not be taken up; see the server's log")),
-    }
+    })
+    .await?;
+    Ok(log)
 }
 
 /// Waits until the index holds what the store held when the server started: a crash may have cost it changes.

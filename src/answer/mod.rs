@@ -53,6 +53,7 @@ use crate::model::{
     Analysis, AnalysisReplies, AnalysisStatus, Coverage, Event, Mode, QuestionId, QuestionRecord, QuestionStatus,
     RetrievedDocument, whole_ms,
 };
+use crate::store::StoreError;
 
 /// Questions that may run at once; more are refused rather than queued until nobody waits for them any more.
 const MAX_RUNNING: usize = 1_000;
@@ -79,31 +80,41 @@ async fn begin(app: &Arc<App>, mut work: Work) -> Result<(QuestionId, Arc<EventL
         Begun::New(log) => log,
     };
     work.log = Arc::clone(&log);
-    let app = Arc::clone(app);
-    // A client that leaves at this very moment must not leave a question behind that nobody answers.
-    let beginning = tokio::spawn(async move { store_and_start(&app, work).await });
-    match beginning.await {
-        Ok(stored) => stored.map(|()| (id, log)),
-        Err(_) => Err(Problem::new(Code::Internal, "the question could not be begun; see the server's log")),
-    }
+    let (app, events) = (Arc::clone(app), Arc::clone(&log));
+    whoever_waits(Arc::clone(&app), id, Arc::clone(&log), async move {
+        let (stored, storing) = oneshot::channel();
+        let record = work.record.clone();
+        // Documents are looked for while the question is being stored.
+        start(&app, Work { storing: Some(storing), ..work });
+        app.store.add_question(&record).await?;
+        events.push(Event::Accepted(id));
+        // The work waits for this.
+        let _ = stored.send(());
+        Ok(())
+    })
+    .await?;
+    Ok((id, log))
 }
 
-/// Stores a question, and starts to answer it meanwhile.
-async fn store_and_start(app: &Arc<App>, work: Work) -> Result<(), Problem> {
-    let (stored, storing) = oneshot::channel();
-    let (record, log) = (work.record.clone(), Arc::clone(&work.log));
-    start(app, Work { storing: Some(storing), ..work });
-    if let Err(error) = app.store.add_question(&record).await {
-        let problem = Problem::from(error);
-        // Somebody may share it already.
-        log.push(Event::Error(problem.clone()));
-        app.live.end(record.id);
-        return Err(problem);
-    }
-    log.push(Event::Accepted(record.id));
-    // The work waits for this.
-    let _ = stored.send(());
-    Ok(())
+/// Stores a question and starts the work on it, to the end: a client that leaves at this very moment must not leave a
+/// question behind that nobody answers. Where it cannot be stored, it runs no longer.
+async fn whoever_waits(
+    app: Arc<App>,
+    id: QuestionId,
+    log: Arc<EventLog>,
+    storing: impl Future<Output = Result<(), StoreError>> + Send + 'static,
+) -> Result<(), Problem> {
+    let beginning = tokio::spawn(async move {
+        let stored = storing.await.map_err(Problem::from);
+        if let Err(problem) = &stored {
+            // Somebody may share it already.
+            log.push(Event::Error(problem.clone()));
+            app.live.end(id);
+        }
+        stored
+    });
+    let fault = |_| Problem::new(Code::Internal, "the question could not be begun; see the server's log");
+    beginning.await.map_err(fault)?
 }
 
 fn start(app: &Arc<App>, work: Work) {

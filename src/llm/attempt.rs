@@ -101,8 +101,8 @@ impl Endpoint {
     /// A pooled client for the configured upstream.
     ///
     /// # Errors
-    /// [`LlmError::Unavailable`] where no TLS backend can be set up or the base URL is none, [`LlmError::Unauthorized`] where the key cannot
-    /// stand in a header.
+    /// [`LlmError::Unavailable`] where no TLS backend can be set up or the base URL is none,
+    /// [`LlmError::Unauthorized`] where the key cannot stand in a header.
     pub(super) fn new(config: &LlmConfig, counters: Arc<Counters>) -> Result<Self, LlmError> {
         // An error says that one is installed by now, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -149,7 +149,8 @@ impl Llm {
         match reply.tokens {
             Some(tokens) => meter.tokens(model, tokens, false),
             None if result.is_ok() || !reply.text.is_empty() => {
-                let tokens = Tokens { prompt: prompt.tokens(), completion: u64::from(estimate_tokens(&reply.text)) };
+                let tokens =
+                    Tokens { prompt: u64::from(prompt.tokens()), completion: u64::from(estimate_tokens(&reply.text)) };
                 reply.tokens = Some(tokens);
                 meter.tokens(model, tokens, true);
             }
@@ -161,7 +162,7 @@ impl Llm {
     fn place(&self, prompt: &Prompt<'_>) -> Place {
         let call = prompt.call;
         // Replies are rarely as long as they may be; the real count settles it afterwards.
-        let tokens = || u32::try_from(prompt.tokens()).unwrap_or(u32::MAX).saturating_add(call.max_tokens / 2);
+        let tokens = || prompt.tokens().saturating_add(call.max_tokens / 2);
         Place {
             flow: call.flow,
             background: call.purpose == Purpose::Embedding,
@@ -178,8 +179,8 @@ struct Prompt<'a> {
 }
 
 impl Prompt<'_> {
-    fn tokens(&self) -> u64 {
-        u64::from(*self.tokens.get_or_init(|| prompt_tokens(self.call)))
+    fn tokens(&self) -> u32 {
+        *self.tokens.get_or_init(|| prompt_tokens(self.call))
     }
 }
 
@@ -199,7 +200,7 @@ struct Unanswered<'a> {
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.meter.tokens(self.model, Tokens { prompt: self.prompt.tokens(), completion: 0 }, true);
+            self.meter.tokens(self.model, Tokens { prompt: u64::from(self.prompt.tokens()), completion: 0 }, true);
         }
     }
 }

@@ -44,14 +44,9 @@ impl QuestionStore for SqliteStore {
             .write(move |tx| {
                 Box::pin(async move {
                     // Of a question that was finished, the record alone says what stands.
-                    sqlx::query(
-                        "DELETE FROM question_analyses WHERE question_id IN \
-                         (SELECT id FROM questions WHERE id = ? AND status <> ?)",
-                    )
-                    .bind(id.0)
-                    .bind(QuestionStatus::Running.as_str())
-                    .execute(&mut *tx)
-                    .await?;
+                    let mut clear = QueryBuilder::<Sqlite>::new("");
+                    push_clear(&mut clear, id.0);
+                    clear.build().execute(&mut *tx).await?;
                     let opened = sqlx::query("UPDATE questions SET status = ?, record = ? WHERE id = ?")
                         .bind(QuestionStatus::Running.as_str())
                         .bind(json)
@@ -113,9 +108,8 @@ impl QuestionStore for SqliteStore {
             keep.push(") ON id = column1");
         }
         for finished in self.take_finished() {
-            // Unless it was taken up again meanwhile.
-            keep.push("; DELETE FROM question_analyses WHERE question_id IN (SELECT id FROM questions WHERE id = ");
-            keep.push_bind(finished).push(" AND status <> ").push_bind(QuestionStatus::Running.as_str()).push(")");
+            // Not where it was taken up again meanwhile.
+            push_clear(keep.push("; "), finished);
         }
         self.writer.write_statements(keep).await
     }
@@ -316,6 +310,12 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &QuestionFilter) {
         query.push(" AND conversation_id = ").push_bind(conversation_id.clone());
     }
     push_words(query, "json_extract(record, '$.question')", &filter.words);
+}
+
+/// Adds the statement that drops the rows of a question's analyses, unless it is running.
+fn push_clear(query: &mut QueryBuilder<Sqlite>, question: Uuid) {
+    query.push("DELETE FROM question_analyses WHERE question_id IN (SELECT id FROM questions WHERE id = ");
+    query.push_bind(question).push(" AND status <> 'running')");
 }
 
 /// Adds the statement that notes which documents an answer cites; those whose text went or changed since it was asked
