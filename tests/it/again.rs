@@ -111,6 +111,30 @@ async fn a_question_that_is_stopped_while_documents_are_read_keeps_those_that_we
 }
 
 #[tokio::test]
+async fn a_retried_answer_is_not_stale_by_what_changed_before_it() {
+    let fake = FakeLlm::start().await;
+    let app = app(&fake, &[]).await;
+    let first = app.add("First", "Branch 0 opens at nine o'clock.").await;
+    app.add("Second", "Branch 1 opens at nine o'clock too.").await;
+    fake.when().prompt("Branch 1 opens").model(ANALYSIS).then([Answer::status(400, &[], "{}")]);
+    fake.when().model(ANALYSIS).always(analysis(0.9, &[OPENS]));
+    fake.when().model(SYNTHESIS).always(Answer::text("At nine [1]."));
+    let record = app.ask_with(&json!({"question": "When does the branch open?"})).await;
+    assert_eq!((&record["status"], &record["citations"][0]["document_id"]), (&json!("partial"), &json!(first)));
+
+    let body = json!({"text": "Since May, Branch 0 opens at nine o'clock."});
+    app.send(app.request(Method::PUT, &format!("/api/documents/{first}")).json(&body)).await;
+    let text = async || app.get(&format!("/api/documents/{first}/text")).await.body;
+    app.until(async || text().await.contains("Since May")).await;
+    assert_eq!(app.get(&path(&record, "")).await.json()["stale_documents"], json!([first]));
+
+    app.post(&path(&record, "/retry"), &json!({})).await;
+    let again = app.get(&path(&record, "")).await.json();
+    assert_eq!((&again["status"], &again["stale"]), (&json!("complete"), &json!(false)), "{again}");
+    assert_eq!(again["citations"][0]["document_id"], json!(first));
+}
+
+#[tokio::test]
 async fn a_retry_makes_only_what_failed_and_writes_the_answer_anew() {
     let fake = FakeLlm::start().await;
     let app = app(&fake, &[]).await;

@@ -25,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{ConnectOptions as _, QueryBuilder, Sqlite};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -76,8 +76,8 @@ impl SqliteStore {
             // 32 MiB, where the default is 4: under load, most pages change many times before they need to be copied.
             .pragma("wal_autocheckpoint", "8192")
             .pragma("mmap_size", "268435456");
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        sqlx::migrate!("migrations/sqlite").run(&writer).await.map_err(not_up_to_date)?;
+        let mut writer = options.connect().await?;
+        sqlx::migrate!("migrations/sqlite").run(&mut writer).await.map_err(not_up_to_date)?;
         // A file does not go away between two queries as a server does. Each connection has a cache of its own, beside the
         // operating system's, which all share.
         let readers = SqlitePoolOptions::new()
@@ -86,7 +86,7 @@ impl SqliteStore {
             .connect_with(options.clone().read_only(true).pragma("cache_size", "-8192"))
             .await?;
         let known = Arc::new(KnownDocuments::default());
-        let writer = Writer::start(writer, feed, Arc::clone(&known));
+        let writer = Writer::new(writer, options.clone(), feed, Arc::clone(&known));
         let asked = Arc::<AskedBefore>::default();
         let loading = (Arc::clone(&asked), readers.clone());
         tokio::spawn(async move {

@@ -28,7 +28,7 @@ impl QuestionStore for SqliteStore {
         let mut values = add.separated(", ");
         values.push_bind(record.id.0).push_bind(record.status.as_str()).push_bind(record.conversation_id.clone());
         values.push_bind(to_json(record)?).push_bind(to_ms(record.created_at)).push_unseparated(")");
-        self.writer.write_statements(add).await
+        self.writer.write_statement(add).await
     }
 
     async fn reopen_question(&self, record: &QuestionRecord) -> Result<(), StoreError> {
@@ -47,6 +47,10 @@ impl QuestionStore for SqliteStore {
                     let mut clear = QueryBuilder::<Sqlite>::new("");
                     push_clear(&mut clear, id.0);
                     clear.build().execute(&mut *tx).await?;
+                    sqlx::query("DELETE FROM cited_documents WHERE question_id = ?")
+                        .bind(id.0)
+                        .execute(&mut *tx)
+                        .await?;
                     let opened = sqlx::query("UPDATE questions SET status = ?, record = ? WHERE id = ?")
                         .bind(QuestionStatus::Running.as_str())
                         .bind(json)
@@ -131,19 +135,18 @@ impl QuestionStore for SqliteStore {
     }
 
     async fn finish_question(&self, record: &QuestionRecord, detail: &QuestionDetail) -> Result<(), StoreError> {
-        let (id, asked_at) = (record.id.0, to_ms(record.created_at));
+        let id = record.id.0;
         let mut cited: Vec<DocumentId> = record.citations.iter().map(|citation| citation.document_id).collect();
         cited.sort_unstable();
         cited.dedup();
-        let mut finish = QueryBuilder::<Sqlite>::new("");
-        if !cited.is_empty() {
-            push_cited(&mut finish, id, asked_at, &cited);
-        }
-        finish.push("UPDATE questions SET status = ").push_bind(record.status.as_str());
-        finish.push(", record = ").push_bind(to_json(record)?).push(" WHERE id = ").push_bind(id);
-        finish.push("; INSERT OR REPLACE INTO question_details (question_id, detail) SELECT id, ");
-        finish.push_bind(to_json(detail)?).push(" FROM questions WHERE id = ").push_bind(id);
-        self.writer.write_statements(finish).await?;
+        // Of this run: a question that is taken up again reads its documents again.
+        let begun_at = now_ms() - to_i64(record.timings_ms.total) - 1;
+        let mut finish = QueryBuilder::<Sqlite>::new("INSERT INTO finished_questions VALUES (");
+        let mut values = finish.separated(", ");
+        values.push_bind(id).push_bind(record.status.as_str()).push_bind(to_json(record)?);
+        values.push_bind(to_json(detail)?).push_bind(to_json(&cited)?).push_bind(begun_at);
+        values.push_unseparated(")");
+        self.writer.write_statement(finish).await?;
         if !record.analyses.is_empty() {
             // The record holds them from now on. Nobody need wait until their rows are gone.
             self.finished.lock().unwrap_or_else(PoisonError::into_inner).push(id);
@@ -272,7 +275,7 @@ impl SqliteStore {
     pub(super) async fn drop_finished_analyses(&self) -> Result<(), StoreError> {
         let drop = "DELETE FROM question_analyses WHERE question_id NOT IN \
                     (SELECT id FROM questions WHERE status = 'running')";
-        self.writer.write_statements(QueryBuilder::new(drop)).await
+        self.writer.write_statement(QueryBuilder::new(drop)).await
     }
 
     /// Some finished questions whose analyses still have rows of their own.
@@ -316,20 +319,6 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &QuestionFilter) {
 fn push_clear(query: &mut QueryBuilder<Sqlite>, question: Uuid) {
     query.push("DELETE FROM question_analyses WHERE question_id IN (SELECT id FROM questions WHERE id = ");
     query.push_bind(question).push(" AND status <> 'running')");
-}
-
-/// Adds the statement that notes which documents an answer cites; those whose text went or changed since it was asked
-/// are stale at once.
-fn push_cited(query: &mut QueryBuilder<Sqlite>, question: Uuid, asked_at: i64, cited: &[DocumentId]) {
-    query.push(
-        "INSERT OR REPLACE INTO cited_documents (question_id, document_id, stale) SELECT id, column1, NOT EXISTS \
-         (SELECT 1 FROM texts WHERE document_id = column1 AND coalesce(replaced_at, 0) < ",
-    );
-    query.push_bind(asked_at).push(") FROM questions, (");
-    query.push_values(cited, |mut row, document| {
-        row.push_bind(document.0);
-    });
-    query.push(") WHERE id = ").push_bind(question).push("; ");
 }
 
 /// Fills in which cited documents are gone or replaced by now.

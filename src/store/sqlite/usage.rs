@@ -57,7 +57,7 @@ impl UsageStore for SqliteStore {
              value ->> '$[4][3]', value ->> 5 FROM json_each(",
         );
         keep.push_bind(rows).push(")");
-        self.writer.write_statements(keep).await
+        self.writer.write_statement(keep).await
     }
 
     async fn usage_since(&self, since: OffsetDateTime) -> Result<Vec<DailyUsage>, StoreError> {

@@ -1,16 +1,20 @@
-//! Group commit: one task owns the writing connection and puts what waits into one transaction, so that many small
-//! writes share the one wait for the disk that each would need alone. A write that fails is undone by itself.
+//! Group commit: one writing connection, and one transaction for all that waits, so that many small writes share the one
+//! wait for the disk that each would need alone. A write that fails is undone by itself.
+//!
+//! Who finds nobody writing writes where it is, which spares two changes of thread; what comes meanwhile is written
+//! afterwards on the store's own runtime.
 //!
 //! What a write did to documents is told here, to the feed and to what is kept of documents in memory, since only here
 //! the order of the writes is known.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqliteArguments, SqlitePool};
-use sqlx::{AssertSqlSafe, Connection as _, Execute as _, QueryBuilder, Sqlite, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Execute as _, QueryBuilder, Sqlite, SqliteConnection};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::known::KnownDocuments;
 use crate::feed::Feed;
@@ -19,21 +23,41 @@ use crate::store::StoreError;
 /// Writes of one transaction at the most: more would let the first wait too long for the last.
 const GROUP: usize = 64;
 
-/// Writes that may wait.
-const QUEUE: usize = 1_024;
-
-/// Hands writes to the task that makes them.
+/// Takes writes and has them made. Each caller waits for its own, so that no more wait than callers are.
 #[derive(Clone)]
 pub(super) struct Writer {
-    queue: mpsc::Sender<Box<dyn Write>>,
+    desk: Arc<Desk>,
+}
+
+struct Desk {
+    options: SqliteConnectOptions,
+    feed: Arc<Feed>,
+    known: Arc<KnownDocuments>,
+    /// Where writes are made that nobody makes at once: unlike those of callers it lives as long as the store.
+    home: Handle,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Box<dyn Write>>,
+    /// Whether somebody writes, who will also see to what waits.
+    busy: bool,
+    /// The writing connection while nobody writes; none after a failure.
+    connection: Option<SqliteConnection>,
 }
 
 impl Writer {
-    /// Starts the task on a pool of one connection; it ends with the last `Writer`.
-    pub(super) fn start(connection: SqlitePool, feed: Arc<Feed>, known: Arc<KnownDocuments>) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(run(connection, waiting, feed, known));
-        Self { queue }
+    /// Takes over a connection; others with the same options replace it where a transaction fails. To be called on the
+    /// runtime that the store lives on.
+    pub(super) fn new(
+        connection: SqliteConnection,
+        options: SqliteConnectOptions,
+        feed: Arc<Feed>,
+        known: Arc<KnownDocuments>,
+    ) -> Self {
+        let queue = Mutex::new(Queue { connection: Some(connection), ..Queue::default() });
+        Self { desk: Arc::new(Desk { options, feed, known, home: Handle::current(), queue }) }
     }
 
     /// Does some work within a transaction; returns when it is on the disk, or undone. Once handed over, the work is
@@ -65,15 +89,23 @@ impl Writer {
         self.hand_over(work, false, None).await
     }
 
-    /// The same for statements without a result. Where no other write waits, they are one trip to the database's thread
-    /// together with their transaction: each trip costs more than such a statement does.
-    pub(super) async fn write_statements(&self, mut statements: QueryBuilder<Sqlite>) -> Result<(), StoreError> {
-        let mut query = statements.build();
+    /// The same for one statement without a result. Where no other write waits, it is its own transaction: one trip to
+    /// the database's thread, which costs more than such a statement does.
+    pub(super) async fn write_statement(&self, statement: QueryBuilder<Sqlite>) -> Result<(), StoreError> {
+        self.hand_over_statements(statement, true).await
+    }
+
+    /// The same for several.
+    pub(super) async fn write_statements(&self, statements: QueryBuilder<Sqlite>) -> Result<(), StoreError> {
+        self.hand_over_statements(statements, false).await
+    }
+
+    async fn hand_over_statements(&self, mut text: QueryBuilder<Sqlite>, single: bool) -> Result<(), StoreError> {
+        let mut query = text.build();
         let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?.unwrap_or_default();
         let sql = query.sql().as_str().to_owned();
         let (reply, outcome) = oneshot::channel();
-        let write = Box::new(Statements { sql, arguments, failed: None, reply });
-        self.queue.send(write).await.map_err(|_| closed())?;
+        self.desk.put(Box::new(Statements { sql, arguments, single, failed: None, reply }));
         outcome.await.map_err(|_| closed())?
     }
 
@@ -92,14 +124,13 @@ impl Writer {
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let (reply, outcome) = oneshot::channel();
-        let write = Box::new(Typed { work: Some(work), undo, tell, outcome: None, reply });
-        self.queue.send(write).await.map_err(|_| closed())?;
+        self.desk.put(Box::new(Typed { work: Some(work), undo, tell, outcome: None, reply }));
         outcome.await.map_err(|_| closed())?
     }
 }
 
 fn closed() -> StoreError {
-    StoreError::Unavailable("the database is closed".to_owned())
+    StoreError::Unavailable("the write was given up; try again".to_owned())
 }
 
 /// A write of any result.
@@ -181,6 +212,8 @@ where
 struct Statements {
     sql: String,
     arguments: SqliteArguments,
+    /// Whether it is one only, which is a transaction by itself.
+    single: bool,
     failed: Option<StoreError>,
     reply: oneshot::Sender<Result<(), StoreError>>,
 }
@@ -200,8 +233,10 @@ impl Write for Statements {
         connection: &'a mut SqliteConnection,
     ) -> Option<BoxFuture<'a, Result<(), sqlx::Error>>> {
         Some(Box::pin(async move {
-            let sql = AssertSqlSafe(format!("BEGIN IMMEDIATE; {}; COMMIT", self.sql));
-            sqlx::query_with(sql, std::mem::take(&mut self.arguments)).execute(connection).await?;
+            let sql = std::mem::take(&mut self.sql);
+            let sql = if self.single { sql } else { format!("BEGIN IMMEDIATE; {sql}; COMMIT") };
+            let arguments = std::mem::take(&mut self.arguments);
+            sqlx::query_with(AssertSqlSafe(sql), arguments).execute(connection).await?;
             Ok(())
         }))
     }
@@ -220,51 +255,98 @@ impl Write for Statements {
     }
 }
 
-async fn run(
-    pool: SqlitePool,
-    mut waiting: mpsc::Receiver<Box<dyn Write>>,
-    feed: Arc<Feed>,
-    known: Arc<KnownDocuments>,
-) {
-    let mut group = Vec::with_capacity(GROUP);
-    // Kept from one transaction to the next: giving it back and taking it again are trips to the database's thread.
-    let mut connection = None;
-    while waiting.recv_many(&mut group, GROUP).await > 0 {
-        let failed = commit(&pool, &mut connection, &mut group).await.err();
+impl Desk {
+    /// Takes a write, and begins it where nobody is writing; as a task of its own, since who waits may leave.
+    fn put(self: &Arc<Self>, write: Box<dyn Write>) {
+        let mut queue = self.queue();
+        queue.waiting.push_back(write);
+        if let Some(turn) = Turn::take(self, &mut queue) {
+            tokio::spawn(turn.write_once());
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to write, which one task has at a time. Where it ends early, by a fault or with its runtime, its connection
+/// is closed, which undoes what was begun, and others go on.
+struct Turn {
+    desk: Arc<Desk>,
+    connection: Option<SqliteConnection>,
+    /// Whether nobody writes after it: it never began on the store's own runtime, which must have ended.
+    last: bool,
+}
+
+impl Turn {
+    fn take(desk: &Arc<Desk>, queue: &mut Queue) -> Option<Self> {
+        let free = !std::mem::replace(&mut queue.busy, true);
+        free.then(|| Self { desk: Arc::clone(desk), connection: queue.connection.take(), last: false })
+    }
+
+    /// Writes what waits now; what comes meanwhile is written on the store's own runtime.
+    async fn write_once(mut self) {
+        self.write_group().await;
+    }
+
+    /// Writes until nothing waits.
+    async fn write_all(mut self) {
+        self.last = false;
+        while self.write_group().await {}
+    }
+
+    /// Writes a group of what waits; whether more waits.
+    async fn write_group(&mut self) -> bool {
+        let mut group: Vec<_> = {
+            let waiting = &mut self.desk.queue().waiting;
+            let size = waiting.len().min(GROUP);
+            waiting.drain(..size).collect()
+        };
+        let failed = self.commit(&mut group).await.err();
         if group.iter().any(|write| write.changes_documents()) {
-            known.changed();
+            self.desk.known.changed();
         }
-        for write in group.drain(..) {
-            write.reply(failed.as_ref(), &feed);
+        for write in group {
+            write.reply(failed.as_ref(), &self.desk.feed);
         }
+        !self.desk.queue().waiting.is_empty()
     }
-    drop(connection);
-    pool.close().await;
+
+    /// Runs a group in one transaction.
+    async fn commit(&mut self, group: &mut [Box<dyn Write>]) -> Result<(), sqlx::Error> {
+        // Put back only after a success: without room or after a failed read or write, SQLite undoes a transaction by
+        // itself, or has it still open.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.desk.options.connect().await?,
+        };
+        within_transaction(&mut connection, group).await?;
+        self.connection = Some(connection);
+        Ok(())
+    }
 }
 
-/// Runs a group in one transaction, on the pool's connection or the one that is kept of it.
-async fn commit(
-    pool: &SqlitePool,
-    kept: &mut Option<PoolConnection<Sqlite>>,
-    group: &mut [Box<dyn Write>],
-) -> Result<(), sqlx::Error> {
-    let mut connection = match kept.take() {
-        Some(connection) => connection,
-        None => pool.acquire().await?,
-    };
-    let outcome = within_transaction(&mut connection, group).await;
-    if outcome.is_ok() {
-        *kept = Some(connection);
-    } else {
-        // Without room or after a failed read or write, SQLite undoes a transaction by itself. sqlx does not learn of it
-        // and would begin no other on this connection.
-        connection.close_on_drop();
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut queue = self.desk.queue();
+        queue.busy = false;
+        queue.connection = self.connection.take();
+        if self.last {
+            // Nobody will make them; who waits learns it.
+            queue.waiting.clear();
+        }
+        let next = if queue.waiting.is_empty() { None } else { Self::take(&self.desk, &mut queue) };
+        drop(queue);
+        if let Some(mut next) = next {
+            next.last = true;
+            self.desk.home.spawn(next.write_all());
+        }
     }
-    outcome
 }
 
-/// `BEGIN IMMEDIATE`, since a transaction that reads first and writes later could
-/// otherwise find that the database changed in between.
+/// `BEGIN IMMEDIATE`, since a transaction that reads first and writes later could otherwise find that the database
+/// changed in between.
 async fn within_transaction(
     connection: &mut SqliteConnection,
     group: &mut [Box<dyn Write>],
@@ -274,25 +356,26 @@ async fn within_transaction(
     {
         return done.await;
     }
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     let alone = group.len() == 1;
     // One trip to the database's thread ends one write's savepoint and begins the next one's.
     let mut savepoint = "SAVEPOINT one";
     for write in group {
         if !write.needs_undo() {
-            write.run(&mut transaction).await;
+            write.run(connection).await;
         } else if alone {
-            if !write.run(&mut transaction).await {
-                transaction.rollback().await?;
+            if !write.run(connection).await {
+                sqlx::query("ROLLBACK").execute(connection).await?;
                 return Ok(());
             }
         } else {
-            sqlx::query(savepoint).execute(&mut *transaction).await?;
-            if !write.run(&mut transaction).await {
-                sqlx::query("ROLLBACK TO one").execute(&mut *transaction).await?;
+            sqlx::query(savepoint).execute(&mut *connection).await?;
+            if !write.run(connection).await {
+                sqlx::query("ROLLBACK TO one").execute(&mut *connection).await?;
             }
             savepoint = "RELEASE one; SAVEPOINT one";
         }
     }
-    transaction.commit().await
+    sqlx::query("COMMIT").execute(connection).await?;
+    Ok(())
 }
