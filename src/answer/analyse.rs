@@ -192,6 +192,7 @@ fn call(work: &Work, title: &str, part: &str, deadline: Instant) -> Call {
         deadline,
         flow: work.record.id.0,
         hedge: None,
+        gate: Some(work.stored.clone()),
     }
 }
 

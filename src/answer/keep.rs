@@ -1,15 +1,15 @@
-//! Analyses are kept as they finish, beside the work that goes on: those that finish together share one write, and
-//! each is sent once it is kept.
+//! What was found is told, and analyses are kept as they finish, beside the work that goes on: those that finish together
+//! share one write, and each is sent once it is kept.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::Work;
 use crate::app::App;
 use crate::error::{Code, Problem};
-use crate::live::EventLog;
-use crate::model::{Event, QuestionId};
+use crate::model::Event;
 use crate::store::{FinishedAnalysis, StoreError};
 
 /// Analyses of one write at the most; a question has no more documents than this.
@@ -22,11 +22,15 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn start(app: &App, question: QuestionId, log: &Arc<EventLog>) -> Self {
+    /// Begins once documents are found.
+    pub(super) fn start(app: &App, work: &Work) -> Self {
         let (finished, waiting) = mpsc::unbounded_channel();
-        let (store, log) = (Arc::clone(&app.store), Arc::clone(log));
+        let (store, log, stored) = (Arc::clone(&app.store), Arc::clone(&work.log), work.stored.clone());
+        let (question, retrieved) = (work.record.id, work.record.retrieved.clone());
         let task = tokio::spawn(async move {
             let (mut waiting, mut group) = (waiting, Vec::new());
+            stored.passed().await;
+            log.push(Event::Retrieval(retrieved));
             while waiting.recv_many(&mut group, GROUP).await > 0 {
                 store.keep_analyses(question, &group).await?;
                 for kept in group.drain(..) {

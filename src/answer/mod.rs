@@ -32,7 +32,7 @@ mod work;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use again::{Replay, rate, recover, replay, retry, stop};
@@ -49,6 +49,7 @@ use self::work::Work;
 use crate::app::App;
 use crate::error::{Code, Problem};
 use crate::live::{Begun, EventLog, NotBegun};
+use crate::llm::Gate;
 use crate::model::{
     Analysis, AnalysisReplies, AnalysisStatus, Coverage, Event, Mode, QuestionId, QuestionRecord, QuestionStatus,
     RetrievedDocument, whole_ms,
@@ -82,15 +83,18 @@ async fn begin(app: &Arc<App>, mut work: Work) -> Result<(QuestionId, Arc<EventL
     work.log = Arc::clone(&log);
     let (app, events) = (Arc::clone(app), Arc::clone(&log));
     whoever_waits(Arc::clone(&app), id, Arc::clone(&log), async move {
-        let (stored, storing) = oneshot::channel();
+        let stored = Gate::default();
+        let work = Work { stored: stored.clone(), ..work };
         let record = work.record.clone();
-        // Documents are looked for while the question is being stored.
-        start(&app, Work { storing: Some(storing), ..work });
-        app.store.add_question(&record).await?;
-        events.push(Event::Accepted(id));
-        // The work waits for this.
-        let _ = stored.send(());
-        Ok(())
+        // While it is being stored, documents are looked for and calls prepared.
+        let (added, working) = tokio::join!(app.store.add_question(&record), async { start(&app, work) });
+        if added.is_ok() {
+            events.push(Event::Accepted(id));
+            stored.open();
+        } else {
+            working.abort();
+        }
+        added
     })
     .await?;
     Ok((id, log))
@@ -117,12 +121,12 @@ async fn whoever_waits(
     beginning.await.map_err(fault)?
 }
 
-fn start(app: &Arc<App>, work: Work) {
-    if work.storing.is_none() {
+fn start(app: &Arc<App>, work: Work) -> JoinHandle<()> {
+    if work.stored.is_open() {
         work.log.push(Event::Accepted(work.record.id));
     }
     let app = Arc::clone(app);
-    tokio::spawn(async move { finish(&app, work).await });
+    tokio::spawn(async move { finish(&app, work).await })
 }
 
 /// A log for a question that is taken up again.
@@ -141,8 +145,7 @@ fn not_begun(refused: NotBegun) -> Problem {
     Problem { retry_after_s: Some(1), ..Problem::new(code, message) }
 }
 
-/// Answers, keeps the record and sends the last event, whatever happens on the way; does nothing further with a question
-/// that could not be stored.
+/// Answers, keeps the record and sends the last event, whatever happens on the way.
 async fn finish(app: &App, mut work: Work) {
     let id = work.record.id;
     let log = Arc::clone(&work.log);
@@ -151,9 +154,7 @@ async fn finish(app: &App, mut work: Work) {
         outcome = std::panic::AssertUnwindSafe(answer(app, &mut work)).catch_unwind() => outcome,
         () = log.stopped() => Ok(Err(Problem::new(Code::Stopped, "the question was stopped; retry it to go on"))),
     };
-    if !work.is_stored().await {
-        return;
-    }
+    work.stored.passed().await;
     let problem = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(problem)) => Some(problem),
@@ -192,10 +193,6 @@ async fn finish(app: &App, mut work: Work) {
 
 /// The story of a question.
 async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
-    let may_call = work.record.conversation_id.is_some() || !work.history.is_empty();
-    if may_call && !work.is_stored().await {
-        return Ok(());
-    }
     conversation::understand(app, work).await?;
     let begun = Instant::now();
     let cached = analyse::cached(app, work);
@@ -209,12 +206,8 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     let (retrieved, translating) = retrieved?;
     work.record.timings_ms.retrieval = whole_ms(begun.elapsed());
     work.record.retrieved = retrieved.iter().map(offered).collect();
-    if !work.is_stored().await {
-        return Ok(());
-    }
-    work.log.push(Event::Retrieval(work.record.retrieved.clone()));
 
-    let keeper = Keeper::start(app, work.record.id, &work.log);
+    let keeper = Keeper::start(app, work);
     let (analysed, late) = translate::beside(analyse(app, work, &retrieved, cached, &keeper), translating).await;
     if let Some(translated) = late {
         translated.count(work);

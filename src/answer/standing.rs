@@ -178,6 +178,7 @@ impl Standing {
             deadline: self.deadline,
             flow: self.flow,
             hedge: None,
+            gate: None,
         };
         let reply = self.app.llm.complete_json(call, parse).await?;
         let said = Said { model: reply.completion.model, ..reply.value };

@@ -70,10 +70,7 @@ pub(super) async fn retrieve<'a>(
     };
     let until = work.begun + (work.deadline - work.begun).mul_f64(PATIENCE_SHARE).min(PATIENCE);
     let wide = top_k.max(CANDIDATES);
-    let in_time = async {
-        // Nothing may be spent before the question is stored.
-        if work.is_stored().await { timeout_at(until, &mut translating.0).await.ok() } else { None }
-    };
+    let in_time = async { timeout_at(until, &mut translating.0).await.ok() };
     let (offered, translated) = tokio::join!(retrieve::offered(app, &question, among, wide, top_k), in_time);
     let mut offered = offered?;
     let Some(translated) = translated else {
@@ -130,6 +127,7 @@ async fn begin<'a>(app: &'a App, work: &mut Work) -> Option<Translating<'a>> {
         deadline: work.begun + (work.deadline - work.begun).mul_f64(SHARE).min(LONGEST),
         flow: work.record.id.0,
         hedge: None,
+        gate: Some(work.stored.clone()),
     };
     let cost = app.llm.estimate_cost_usd(&call);
     if !work.can_pay(cost) {

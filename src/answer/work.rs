@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::conversation::{self, Turn};
@@ -14,6 +13,7 @@ use super::prompt;
 use crate::app::App;
 use crate::error::{Problem, check_length};
 use crate::live::EventLog;
+use crate::llm::Gate;
 use crate::model::filter::Filter;
 use crate::model::{
     Coverage, DocumentId, KeptAnalysis, Mode, Models, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus,
@@ -64,23 +64,14 @@ pub(super) struct Work {
     pub(super) begun: Instant,
     pub(super) deadline: Instant,
     pub(super) log: Arc<EventLog>,
-    /// Told when the question is in the store, where that is still awaited; dropped where it could not be stored.
-    pub(super) storing: Option<oneshot::Receiver<()>>,
-    /// Whether the question could not be stored.
-    pub(super) abandoned: bool,
+    /// Open once the question is in the store: nothing is sent or spent before. Where it cannot be stored, the work on it
+    /// is broken off.
+    pub(super) stored: Gate,
     /// What a call under way may cost, in USD.
     pub(super) reserved_usd: f64,
 }
 
 impl Work {
-    /// Waits until the question is in the store; whether it is. Nothing may be sent or spent before.
-    pub(super) async fn is_stored(&mut self) -> bool {
-        if let Some(storing) = self.storing.take() {
-            self.abandoned = storing.await.is_err();
-        }
-        !self.abandoned
-    }
-
     /// Checks a question and makes its parameters definite.
     pub(super) fn of(app: &App, ask: Ask) -> Result<Self, Problem> {
         let question = ask.question.trim().to_owned();
@@ -135,8 +126,7 @@ impl Work {
             begun,
             deadline,
             log: Arc::new(EventLog::new(0)),
-            storing: None,
-            abandoned: false,
+            stored: Gate::opened(),
             reserved_usd: 0.0,
         }
     }

@@ -116,6 +116,7 @@ async fn level(matches: &ArgMatches, config: &Config, requests: u32, concurrency
         deadline: tokio::time::Instant::now() + DEADLINE,
         flow: Uuid::now_v7(),
         hedge: None,
+        gate: None,
     };
     let bar =
         ProgressBar::new(u64::from(requests)).with_style(style()).with_message(format!("{concurrency} at a time"));

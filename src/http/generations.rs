@@ -82,6 +82,7 @@ pub(super) async fn generate(
             deadline,
             flow,
             hedge: None,
+            gate: None,
         };
         async move { generation(index, app.llm.complete(call).await) }
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{Deltas, Try};
 use super::judge::{Tried, count_outcome};
@@ -76,12 +76,15 @@ impl Llm {
                     continue;
                 }
             };
-            if let Some(begun) = begun {
-                begun.send_if_modified(|at| at.is_none() && at.replace(permit.granted()).is_none());
-            }
             (tries, tries_here) = (tries + 1, tries_here + 1);
             let dialect = self.dialects.of(model);
             let body = Bytes::from(wire::request(call, model, flight.deltas.is_some(), dialect));
+            if let Some(gate) = &call.gate {
+                timeout_at(call.deadline, gate.passed()).await.map_err(|_| LlmError::DeadlineExceeded)?;
+            }
+            if let Some(begun) = begun {
+                begun.send_if_modified(|at| at.is_none() && at.replace(permit.granted()).is_none());
+            }
             let attempt = Try { model, body, deadline: call.deadline, again: tries < most };
             let (reply, failure) = self.try_once(attempt, &prompt, tries, flight.deltas.as_deref_mut(), meter).await;
             let took = permit.granted().elapsed();

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{SetOnce, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -334,6 +334,35 @@ pub struct Call {
     pub flow: Uuid,
     /// The calls beside it that do the same kind of work; where it straggles behind them it is tried a second time.
     pub hedge: Option<Arc<HedgeGroup>>,
+    /// It is prepared at once, and sent when this is open.
+    pub gate: Option<Gate>,
+}
+
+/// Holds calls back until what they wait for is done.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<SetOnce<()>>);
+
+impl Gate {
+    /// One that holds nothing back.
+    pub fn opened() -> Self {
+        Self(Arc::new(SetOnce::new_with(Some(()))))
+    }
+
+    /// Lets everything pass from now on.
+    pub fn open(&self) {
+        // It may be open already.
+        let _ = self.0.set(());
+    }
+
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        self.0.initialized()
+    }
+
+    /// Ends when it is open.
+    pub async fn passed(&self) {
+        self.0.wait().await;
+    }
 }
 
 /// A reply, and what it took.

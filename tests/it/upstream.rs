@@ -70,6 +70,7 @@ fn call(prompt: &str) -> Call {
         deadline: Instant::now() + Duration::from_secs(5),
         flow: Uuid::nil(),
         hedge: None,
+        gate: None,
     }
 }
 

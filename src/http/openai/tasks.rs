@@ -100,6 +100,7 @@ pub(super) async fn perform(app: &App, task: Task, body: &ChatBody) -> Result<Do
         deadline: Instant::now() + PATIENCE,
         flow: Uuid::now_v7(),
         hedge: None,
+        gate: None,
     };
     let completion = app.llm.complete(call).await.map_err(call_problem)?;
     Ok(Done { text: completion.text, usage: completion.spent.usage })
