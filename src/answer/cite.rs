@@ -1,6 +1,7 @@
 //! Citations that exist: quotes are looked up in the documents' text, and compared with it once more when the answer
 //! is there.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
@@ -55,13 +56,17 @@ impl<'a> Searchable<'a> {
 
     /// Finds a quote. What is returned is the document's own text, not the quote as it was offered.
     pub(super) fn locate(&self, quote: &str) -> Option<Evidence> {
-        let quote = ELLIPSES.iter().fold(quote.to_owned(), |quote, form| quote.replace(form, "…"));
+        let mut quote = Cow::Borrowed(quote);
+        for form in ELLIPSES {
+            if quote.contains(form) {
+                quote = Cow::Owned(quote.replace(form, "…"));
+            }
+        }
         let kept = parts(&quote, Hyphens::Keep)?;
-        let joined = parts(&quote, Hyphens::Join)?;
         let stretches = || self.stretches.iter();
         let literally =
             || stretches().find_map(|one| Some((one.stretch, literally(&one.stretch.text, &quote, &kept)?)));
-        let loosely = || stretches().find_map(|one| Some((one.stretch, one.place(&kept, &joined)?)));
+        let loosely = || stretches().find_map(|one| Some((one.stretch, one.place(&quote, &kept)?)));
         literally().or_else(loosely).and_then(|(stretch, (from, to))| {
             let (from, to) = whole_code(&stretch.text, from, to);
             let to = to + usize::from(stretch.text.chars().nth(to).is_some_and(ends_sentence));
@@ -78,12 +83,12 @@ impl<'a> Searchable<'a> {
 }
 
 impl Prepared<'_> {
-    fn place(&self, kept: &[Vec<char>], joined: &[Vec<char>]) -> Option<(usize, usize)> {
+    fn place(&self, quote: &str, kept: &[Vec<char>]) -> Option<(usize, usize)> {
         let text = &self.stretch.text;
         let normal = self.normal.get_or_init(|| Normal::of(text, Hyphens::Keep));
         normal.place(kept).or_else(|| {
             let join = || divides_words(text).then(|| Normal::of(text, Hyphens::Join));
-            self.joined.get_or_init(join).as_ref()?.place(joined)
+            self.joined.get_or_init(join).as_ref()?.place(&parts(quote, Hyphens::Join)?)
         })
     }
 }

@@ -32,7 +32,7 @@ mod work;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 pub use again::{Replay, rate, recover, replay, retry, stop};
@@ -121,12 +121,12 @@ async fn whoever_waits(
     beginning.await.map_err(fault)?
 }
 
-fn start(app: &Arc<App>, work: Work) -> JoinHandle<()> {
+fn start(app: &Arc<App>, work: Work) -> AbortHandle {
     if work.stored.is_open() {
         work.log.push(Event::Accepted(work.record.id));
     }
     let app = Arc::clone(app);
-    tokio::spawn(async move { finish(&app, work).await })
+    tokio::spawn(async move { finish(&app, work).await }).abort_handle()
 }
 
 /// A log for a question that is taken up again.

@@ -85,31 +85,35 @@ impl QuestionStore for SqliteStore {
             .iter()
             .map(|one| Ok((one, to_json(&one.made.analysis)?, to_json(&one.made.replies)?)))
             .collect::<Result<Vec<_>, StoreError>>()?;
-        // Both statements choose from a table that the thing must still be in: a question or document that was deleted
-        // meanwhile gets nothing new.
+        // A question or document that was deleted meanwhile gets nothing new.
         let mut keep = QueryBuilder::<Sqlite>::new(
-            "INSERT OR REPLACE INTO question_analyses (question_id, rank, analysis, replies) \
-             SELECT id, column1, column2, column3 FROM questions, (",
+            "INSERT OR REPLACE INTO question_analyses (question_id, rank, analysis, replies) ",
         );
-        keep.push_values(&rows, |mut row, (one, analysis, replies)| {
-            row.push_bind(i64::from(one.rank)).push_bind(analysis.clone()).push_bind(replies.clone());
-        });
-        keep.push(") WHERE id = ").push_bind(id.0);
-        let reusable: Vec<_> =
-            rows.iter().filter_map(|row| row.0.cache_key.clone().map(|cache_key| (cache_key, row))).collect();
-        for (cache_key, _) in &reusable {
-            self.asked.add(cache_key);
+        for (place, (one, analysis, replies)) in rows.iter().enumerate() {
+            // Of its own each: a list of values would be copied to a table for the time of the statement.
+            keep.push(if place == 0 { "SELECT " } else { " UNION ALL SELECT " });
+            let mut values = keep.separated(", ");
+            values.push_bind(id.0).push_bind(i64::from(one.rank));
+            values.push_bind(analysis.clone()).push_bind(replies.clone());
+            keep.push(" WHERE EXISTS (SELECT 1 FROM questions WHERE id = ").push_bind(id.0).push(")");
         }
-        if !reusable.is_empty() {
+        let mut reusable = rows.into_iter().filter_map(|(one, analysis, replies)| {
+            let cache_key = one.cache_key.clone()?;
+            self.asked.add(&cache_key);
+            Some((cache_key, one.made.analysis.document_id, analysis, replies))
+        });
+        if let Some(first) = reusable.next() {
             keep.push(
-                "; INSERT OR REPLACE INTO cached_analyses (cache_key, document_id, analysis, replies, created_at) \
-                 SELECT column2, id, column3, column4, column5 FROM documents JOIN (",
+                "; INSERT OR REPLACE INTO cached_analyses (cache_key, document_id, analysis, replies, created_at) ",
             );
-            keep.push_values(reusable, |mut row, (cache_key, (one, analysis, replies))| {
-                row.push_bind(one.made.analysis.document_id.0).push_bind(cache_key);
-                row.push_bind(analysis.clone()).push_bind(replies.clone()).push_bind(now_ms());
-            });
-            keep.push(") ON id = column1");
+            for (place, (cache_key, document, analysis, replies)) in std::iter::once(first).chain(reusable).enumerate()
+            {
+                keep.push(if place == 0 { "SELECT " } else { " UNION ALL SELECT " });
+                let mut values = keep.separated(", ");
+                values.push_bind(cache_key).push_bind(document.0);
+                values.push_bind(analysis).push_bind(replies).push_bind(now_ms());
+                keep.push(" WHERE EXISTS (SELECT 1 FROM documents WHERE id = ").push_bind(document.0).push(")");
+            }
         }
         for finished in self.take_finished() {
             // Not where it was taken up again meanwhile.
