@@ -1,14 +1,15 @@
 //! Group commit: one writing connection, and one transaction for all that waits, so that many small writes share the one
 //! wait for the disk that each would need alone. A write that fails is undone by itself.
 //!
-//! Who finds nobody writing writes where it is, which spares two changes of thread; what comes meanwhile is written
-//! afterwards on the store's own runtime.
+//! Writes are made on the store's own runtime. A write that comes after a pause is made where it comes from instead,
+//! which spares two changes of thread; under load that thread has other work, which the next writes would wait for.
 //!
 //! What a write did to documents is told here, to the feed and to what is kept of documents in memory, since only here
 //! the order of the writes is known.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
@@ -23,6 +24,9 @@ use crate::store::StoreError;
 /// Writes of one transaction at the most: more would let the first wait too long for the last.
 const GROUP: usize = 64;
 
+/// Without a write for so long, there is no load.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Takes writes and has them made. Each caller waits for its own, so that no more wait than callers are.
 #[derive(Clone)]
 pub(super) struct Writer {
@@ -33,18 +37,19 @@ struct Desk {
     options: SqliteConnectOptions,
     feed: Arc<Feed>,
     known: Arc<KnownDocuments>,
-    /// Where writes are made that nobody makes at once: unlike those of callers it lives as long as the store.
+    /// Unlike the runtimes of callers it lives as long as the store.
     home: Handle,
     queue: Mutex<Queue>,
 }
 
-#[derive(Default)]
 struct Queue {
     waiting: VecDeque<Box<dyn Write>>,
     /// Whether somebody writes, who will also see to what waits.
     busy: bool,
     /// The writing connection while nobody writes; none after a failure.
     connection: Option<SqliteConnection>,
+    /// When the last write ended.
+    ended: Instant,
 }
 
 impl Writer {
@@ -56,7 +61,8 @@ impl Writer {
         feed: Arc<Feed>,
         known: Arc<KnownDocuments>,
     ) -> Self {
-        let queue = Mutex::new(Queue { connection: Some(connection), ..Queue::default() });
+        let (waiting, ended) = (VecDeque::new(), Instant::now());
+        let queue = Mutex::new(Queue { waiting, busy: false, connection: Some(connection), ended });
         Self { desk: Arc::new(Desk { options, feed, known, home: Handle::current(), queue }) }
     }
 
@@ -258,10 +264,15 @@ impl Write for Statements {
 impl Desk {
     /// Takes a write, and begins it where nobody is writing; as a task of its own, since who waits may leave.
     fn put(self: &Arc<Self>, write: Box<dyn Write>) {
-        let mut queue = self.queue();
-        queue.waiting.push_back(write);
-        if let Some(turn) = Turn::take(self, &mut queue) {
-            tokio::spawn(turn.write_once());
+        let (turn, paused) = {
+            let mut queue = self.queue();
+            queue.waiting.push_back(write);
+            (Turn::take(self, &mut queue), queue.ended.elapsed() > PAUSE)
+        };
+        match turn {
+            Some(turn) if paused => drop(tokio::spawn(turn.write_once())),
+            Some(turn) => turn.go_home(),
+            None => {}
         }
     }
 
@@ -283,6 +294,13 @@ impl Turn {
     fn take(desk: &Arc<Desk>, queue: &mut Queue) -> Option<Self> {
         let free = !std::mem::replace(&mut queue.busy, true);
         free.then(|| Self { desk: Arc::clone(desk), connection: queue.connection.take(), last: false })
+    }
+
+    /// Is taken on the store's own runtime.
+    fn go_home(mut self) {
+        self.last = true;
+        let home = self.desk.home.clone();
+        home.spawn(self.write_all());
     }
 
     /// Writes what waits now; what comes meanwhile is written on the store's own runtime.
@@ -330,7 +348,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut queue = self.desk.queue();
-        queue.busy = false;
+        (queue.busy, queue.ended) = (false, Instant::now());
         queue.connection = self.connection.take();
         if self.last {
             // Nobody will make them; who waits learns it.
@@ -338,9 +356,8 @@ impl Drop for Turn {
         }
         let next = if queue.waiting.is_empty() { None } else { Self::take(&self.desk, &mut queue) };
         drop(queue);
-        if let Some(mut next) = next {
-            next.last = true;
-            self.desk.home.spawn(next.write_all());
+        if let Some(next) = next {
+            next.go_home();
         }
     }
 }
