@@ -172,6 +172,16 @@ async fn finish(app: &App, mut work: Work) {
     record.coverage = coverage(record);
     record.timings_ms.total = whole_ms(work.begun.elapsed());
     let kept = app.store.finish_question(record, &work.detail).await;
+    metrics::counter!("dokkai_questions_total", "status" => record.status.as_str(), "mode" => record.mode.as_str())
+        .increment(1);
+    metrics::histogram!("dokkai_question_seconds").record(work.begun.elapsed().as_secs_f64());
+    let record = Arc::new(work.record);
+    log.push(match kept {
+        Ok(()) => Event::Done(Arc::clone(&record)),
+        Err(error) => Event::Error(error.into()),
+    });
+    app.live.end(id);
+    // Nobody waits for this.
     tracing::info!(
         question = %id,
         status = record.status.as_str(),
@@ -181,14 +191,6 @@ async fn finish(app: &App, mut work: Work) {
         upstream_calls = record.usage.upstream_calls,
         "question answered"
     );
-    metrics::counter!("dokkai_questions_total", "status" => record.status.as_str(), "mode" => record.mode.as_str())
-        .increment(1);
-    metrics::histogram!("dokkai_question_seconds").record(work.begun.elapsed().as_secs_f64());
-    log.push(match kept {
-        Ok(()) => Event::Done(Arc::new(work.record)),
-        Err(error) => Event::Error(error.into()),
-    });
-    app.live.end(id);
 }
 
 /// The story of a question.
