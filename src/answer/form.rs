@@ -133,6 +133,20 @@ const POINTERS: [&str; 20] = [
     "Their ",
 ];
 
+/// How a sentence begins or ends that says nothing but where something is said.
+const ELSEWHERE_BEGINS: [&str; 6] =
+    ["See ", "Refer to ", "For details", "For more details", "For more information", "For further information"];
+const ELSEWHERE_ENDS: [&str; 8] = [
+    "を参照",
+    "を参照のこと",
+    "を参照してください",
+    "をご参照ください",
+    "を参照されたい",
+    "をご覧ください",
+    "をご確認ください",
+    "を見てください",
+];
+
 /// Words that only say what kind of thing is asked for; a sentence that answers need not hold them.
 const ASKING: &str = "誰 どこ いくら いくつ どちら どなた 名前 名称 場所 理由 原因 方法 手順 仕方 意味 違い 種類 例 何年 何人 何時 何県 何色 何歳 \
     name reason way difference meaning steps kind type example explain describe list many much long use";
@@ -213,6 +227,12 @@ impl Wanted {
         }
         if TAILS.iter().any(|tail| text.starts_with(tail)) || text.starts_with(|char: char| char.is_ascii_lowercase()) {
             worth *= 0.6;
+        }
+        let stem = bare.trim_end_matches(['。', '．', '.']);
+        if ELSEWHERE_BEGINS.iter().any(|begin| text.starts_with(begin))
+            || ELSEWHERE_ENDS.iter().any(|end| stem.ends_with(end))
+        {
+            worth *= 0.4;
         }
         if !self.transitional && has(&TRANSITIONAL) {
             worth *= 0.4;
@@ -305,6 +325,12 @@ mod tests {
                 "The rules of the house are new.",
             ),
             ("is it quiet", "The house is quiet by day.", "The house has rules:\n- be quiet\n- be kind"),
+            (
+                "What must maintainer scripts do to be idempotent?",
+                "Running a script twice must do the same as running it once.",
+                "See Maintainer scripts idempotency, Section 6.2.",
+            ),
+            ("料金の支払方法", "料金は口座振替で支払う。", "料金の支払方法は、別紙を参照してください。"),
             ("list the options", "The options are read from the file.", "The options are the following:"),
         ];
         for (question, good, bad) in cases {

@@ -236,7 +236,8 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
     record.timings_ms.synthesis = whole_ms(begun.elapsed());
     record.citations = citations;
     record.removed_marks = draft.removed_marks;
-    record.uncited_sentences = uncited::uncited(&draft.text);
+    // Without a model each line is one quote, of several sentences at times, with its mark behind it.
+    record.uncited_sentences = if record.mode == Mode::Model { uncited::uncited(&draft.text) } else { Vec::new() };
     record.answer = draft.text;
     record.status = if record.error.is_some()
         || record.mode_reason.is_some()

@@ -53,6 +53,16 @@ async fn an_answer_is_made_of_sentences_that_stand_in_the_documents() {
 }
 
 #[tokio::test]
+async fn a_quote_of_several_sentences_is_cited_as_a_whole() {
+    let app = shop().await;
+    let text = "Packages bring scripts along. They must be idempotent, however often the maintainer runs them.";
+    app.add("Policy", text).await;
+    let record = app.ask("Must it be idempotent if the maintainer runs it often?").await;
+    assert_eq!(record["citations"][0]["quote"], text, "{record}");
+    assert_eq!(record["uncited_sentences"], json!([]));
+}
+
+#[tokio::test]
 async fn documents_in_the_other_language_answer_too() {
     let app = shop().await;
     let sentence = "遺失物を拾得した者は、速やかに警察署長に提出しなければならない。";
