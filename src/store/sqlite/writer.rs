@@ -396,3 +396,77 @@ async fn within_transaction(
     sqlx::query("COMMIT").execute(connection).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn writer(folder: &tempfile::TempDir) -> Writer {
+        let options = SqliteConnectOptions::new().filename(folder.path().join("x.sqlite")).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query("CREATE TABLE numbers (number INTEGER NOT NULL)").execute(&mut connection).await.unwrap();
+        Writer::new(connection, options, Arc::default(), Arc::default())
+    }
+
+    async fn add(writer: &Writer, number: i64) -> Result<(), StoreError> {
+        let mut add = QueryBuilder::new("INSERT INTO numbers VALUES (");
+        add.push_bind(number).push(")");
+        writer.write_statement(add).await
+    }
+
+    async fn numbers(writer: &Writer) -> Vec<i64> {
+        let numbers = writer.write(|connection| {
+            Box::pin(async move {
+                Ok(sqlx::query_scalar("SELECT number FROM numbers ORDER BY number").fetch_all(connection).await?)
+            })
+        });
+        numbers.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_write_that_breaks_off_is_undone_and_others_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder).await;
+        let broken = writer.write::<(), _>(|connection| {
+            Box::pin(async move {
+                sqlx::query("INSERT INTO numbers VALUES (1)").execute(connection).await?;
+                panic!("a fault of ours");
+            })
+        });
+        let (broken, second) = tokio::join!(broken, add(&writer, 2));
+        assert!(matches!(broken, Err(StoreError::Unavailable(_))), "{broken:?}");
+        // It may have shared a transaction with the one that broke off, and is told so.
+        let expected = if second.is_ok() { vec![2, 3] } else { vec![3] };
+        add(&writer, 3).await.unwrap();
+        assert_eq!(numbers(&writer).await, expected);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_write_goes_on_without_the_runtime_that_it_came_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder).await;
+        let mut kept = Vec::new();
+        for number in 0..20 {
+            tokio::time::sleep(PAUSE * 2).await;
+            let from_elsewhere = writer.clone();
+            let elsewhere = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(async {
+                    let begun = futures_util::future::poll_immediate(Box::pin(add(&from_elsewhere, number * 2))).await;
+                    assert!(begun.is_none(), "it is only begun");
+                    tokio::task::yield_now().await;
+                });
+                // Its runtime ends here, with the write where it happens to be.
+            });
+            let waiting = add(&writer, number * 2 + 1);
+            let outcome = tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("nobody writes any more");
+            // One that shared the transaction of the write that broke off may have failed with it.
+            kept.extend(outcome.is_ok().then_some(number * 2 + 1));
+            elsewhere.join().unwrap();
+        }
+        add(&writer, 41).await.unwrap();
+        kept.push(41);
+        let found = numbers(&writer).await;
+        assert!(kept.iter().all(|number| found.contains(number)), "{kept:?} {found:?}");
+    }
+}
