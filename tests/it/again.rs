@@ -111,6 +111,28 @@ async fn a_question_that_is_stopped_while_documents_are_read_keeps_those_that_we
 }
 
 #[tokio::test]
+async fn a_question_that_cannot_be_stored_makes_no_call() {
+    let fake = FakeLlm::start().await;
+    let app = app(&fake, &[]).await;
+    add_many(&app, 3).await;
+    fake.when().model(ANALYSIS).always(analysis(0.9, &[OPENS]));
+    fake.when().model(SYNTHESIS).always(Answer::text("At nine [1]."));
+    let file = app.context().config.data_dir.join("dokkai.sqlite");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut database = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON questions BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    sqlx::query(refuse).execute(&mut database).await.unwrap();
+    let question = json!({"question": "When does the branch open?"});
+    let refused = app.post("/api/questions", &question).await;
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"));
+    app.context().live.idle().await;
+
+    sqlx::query("DROP TRIGGER refuse").execute(&mut database).await.unwrap();
+    assert_eq!(app.ask_with(&question).await["status"], "complete");
+    assert_eq!((calls(&fake, ANALYSIS), calls(&fake, SYNTHESIS)), (3, 1), "none of the question before");
+}
+
+#[tokio::test]
 async fn a_retried_answer_is_not_stale_by_what_changed_before_it() {
     let fake = FakeLlm::start().await;
     let app = app(&fake, &[]).await;
