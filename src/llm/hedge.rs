@@ -1,6 +1,7 @@
 //! A second attempt for a straggler. The analyses of one question share a [`HedgeGroup`]: once most are in, a call that
 //! takes clearly longer than they did is made again beside itself, and the first reply counts. A process-wide budget
-//! bounds such calls to a few in a hundred, so that a slow upstream is not slowed further.
+//! bounds such calls to a few in a hundred, so that a slow upstream is not slowed further; a part of it is left for those
+//! that probably hang.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,9 +14,22 @@ const EARNED: f64 = 0.05;
 /// Below this a call is not worth a second attempt, however quick its neighbours were.
 const LEAST: Duration = Duration::from_millis(50);
 /// What the budget starts with, so that the first questions after a start are covered too.
-const START: f64 = 2.0;
+const START: f64 = 3.0;
+/// What is left of it for calls that probably hang: those that are only slow must not use it up.
+const RESERVE: f64 = 2.0;
+/// A call that takes so many times the median probably hangs.
+const HANGS: u32 = 2;
 /// What the budget can hold.
 const MOST: f64 = 10.0;
+
+/// How late a call is beside its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// Later than random spread explains.
+    Slow,
+    /// Probably for ever.
+    Hangs,
+}
 
 /// Calls that do the same kind of work at the same time.
 #[derive(Debug)]
@@ -51,8 +65,8 @@ impl HedgeGroup {
         self.changed.notify_waiters();
     }
 
-    /// Waits until the call that began at `begun` straggles: never, unless most of the group comes in.
-    pub(super) async fn straggles(&self, mut begun: watch::Receiver<Option<Instant>>) {
+    /// Waits until the call that began at `begun` is so late: never, unless most of the group comes in.
+    pub(super) async fn straggles(&self, mut begun: watch::Receiver<Option<Instant>>, late: Late) {
         let begun = match begun.wait_for(Option::is_some).await.map(|at| *at) {
             Ok(Some(at)) => at,
             Ok(None) | Err(_) => return std::future::pending().await,
@@ -61,7 +75,7 @@ impl HedgeGroup {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let bound = self.bound();
+            let bound = self.bound(late);
             match bound {
                 Some(bound) => tokio::select! {
                     () = tokio::time::sleep_until(begun + bound) => return,
@@ -72,11 +86,16 @@ impl HedgeGroup {
         }
     }
 
-    /// How long a call may take before it straggles, once most are in.
-    fn bound(&self) -> Option<Duration> {
+    /// How long a call may take before it is so late, once most are in.
+    fn bound(&self, late: Late) -> Option<Duration> {
         let done = self.lock();
         let most = (self.expected * 2).div_ceil(3);
-        (done.settled >= most).then(|| bound(&done.took)).flatten().map(|bound| bound.max(LEAST))
+        let slow = (done.settled >= most).then(|| bound(&done.took)).flatten()?;
+        let bound = match late {
+            Late::Slow => slow,
+            Late::Hangs => slow.max(median(done.took.iter().copied()) * HANGS),
+        };
+        Some(bound.max(LEAST))
     }
 
     fn lock(&self) -> MutexGuard<'_, Done> {
@@ -118,10 +137,10 @@ impl Budget {
         *left = (*left + EARNED).min(MOST);
     }
 
-    /// Whether a second attempt may start; it is paid for if so.
-    pub(super) fn spend(&self) -> bool {
+    /// Whether a second attempt may start beside a call that is so late; it is paid for if so.
+    pub(super) fn spend(&self, late: Late) -> bool {
         let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let enough = *left >= 1.0;
+        let enough = *left >= if late == Late::Slow { 1.0 + RESERVE } else { 1.0 };
         if enough {
             *left -= 1.0;
         }
@@ -157,7 +176,7 @@ mod tests {
         let watching = tokio::spawn({
             let group = Arc::clone(&group);
             async move {
-                group.straggles(seen).await;
+                group.straggles(seen, Late::Slow).await;
                 start.elapsed()
             }
         });
@@ -177,8 +196,18 @@ mod tests {
         let mut hedges = 0;
         for _ in 0..1000 {
             budget.earn();
-            hedges += u32::from(budget.spend());
+            hedges += u32::from(budget.spend(Late::Slow));
         }
         assert!((45..=55).contains(&hedges), "{hedges}");
+        // However many were slow, one that hangs is tried again.
+        assert!(budget.spend(Late::Hangs) && budget.spend(Late::Hangs));
+        assert!(!budget.spend(Late::Hangs));
+    }
+
+    #[test]
+    fn a_call_hangs_later_than_it_is_slow() {
+        let group = HedgeGroup::new(4);
+        (0..3).for_each(|_| group.settle(Some(SECOND)));
+        assert_eq!((group.bound(Late::Slow), group.bound(Late::Hangs)), (Some(SECOND * 11 / 10), Some(SECOND * 2)));
     }
 }

@@ -39,7 +39,7 @@ use self::attempt::{Deltas, Endpoint};
 use self::breaker::Breakers;
 use self::dialect::Dialects;
 use self::flight::{Arrival, Flight};
-use self::hedge::Budget;
+use self::hedge::{Budget, Late};
 use self::ledger::Meter;
 use self::limit::{Limiter, Limits, NoPermit};
 use self::price::Prices;
@@ -231,20 +231,25 @@ impl Llm {
         let result = {
             let first = self.fly(Flight { begun: Some(&begun), ..self.flight(call, meter, None) });
             tokio::pin!(first);
+            let worth_another = async {
+                for late in [Late::Slow, Late::Hangs] {
+                    group.straggles(seen.clone(), late).await;
+                    if self.budget.spend(late) {
+                        return;
+                    }
+                }
+                std::future::pending().await
+            };
             tokio::select! {
                 result = &mut first => result,
-                () = group.straggles(seen), if self.hedge => {
-                    if self.budget.spend() {
-                        metrics::counter!("dokkai_upstream_hedges_total").increment(1);
-                        stats::count(&self.counters.hedges);
-                        let second = self.fly(Flight { tries: 1, ..self.flight(call, meter, None) });
-                        tokio::pin!(second);
-                        tokio::select! {
-                            result = &mut first => if result.is_ok() { result } else { second.await },
-                            result = &mut second => if result.is_ok() { result } else { first.await },
-                        }
-                    } else {
-                        first.await
+                () = worth_another, if self.hedge => {
+                    metrics::counter!("dokkai_upstream_hedges_total").increment(1);
+                    stats::count(&self.counters.hedges);
+                    let second = self.fly(Flight { tries: 1, ..self.flight(call, meter, None) });
+                    tokio::pin!(second);
+                    tokio::select! {
+                        result = &mut first => if result.is_ok() { result } else { second.await },
+                        result = &mut second => if result.is_ok() { result } else { first.await },
                     }
                 }
             }
