@@ -1,10 +1,11 @@
 //! Upstream calls: one [`Llm`] per process, through which every model call goes.
 //!
 //! A call waits for its turn (`limit`: concurrency, rates, pauses, fairness), passes the model's `breaker`, and is
-//! tried once on the wire (`attempt`, `wire`, `sse`). What a failure means is decided by `retry`, and
-//! `flight` acts on it: again, elsewhere, or an error. `patience` knows how long a model usually takes to begin. `hedge`
-//! starts a second attempt beside a straggler. Replies lose their reasoning (`think`); JSON is read leniently (`json`),
-//! and those that go in circles are ended, or sent back for repair without their repetitions (`circles`). Everything is counted (`ledger`, `price`).
+//! tried once on the wire (`attempt`, `wire`, `sse`). What a failure means is decided by `retry`, and `flight` acts on
+//! it: again, elsewhere, or an error. `patience` knows how long a model usually takes to begin. `hedge` starts a second
+//! attempt beside a straggler; `gate` holds prepared calls back. Replies lose their reasoning (`think`); JSON is read
+//! leniently (`json`), and those that go in circles are ended, or sent back for repair without their repetitions
+//! (`circles`). Everything is counted (`ledger`, `price`).
 
 mod attempt;
 mod breaker;
@@ -12,6 +13,7 @@ mod circles;
 mod dialect;
 mod embed;
 mod flight;
+mod gate;
 mod hedge;
 pub mod json;
 mod judge;
@@ -31,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{SetOnce, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -49,6 +51,7 @@ use crate::error::{Code, Problem};
 use crate::model::Usage;
 
 pub use self::embed::{Embed, Embedded};
+pub use self::gate::Gate;
 pub use self::hedge::HedgeGroup;
 pub use self::ledger::LedgerEntry;
 pub use self::shape::{Kind, Shape};
@@ -341,33 +344,6 @@ pub struct Call {
     pub hedge: Option<Arc<HedgeGroup>>,
     /// It is prepared at once, and sent when this is open.
     pub gate: Option<Gate>,
-}
-
-/// Holds calls back until what they wait for is done.
-#[derive(Clone, Debug, Default)]
-pub struct Gate(Arc<SetOnce<()>>);
-
-impl Gate {
-    /// One that holds nothing back.
-    pub fn opened() -> Self {
-        Self(Arc::new(SetOnce::new_with(Some(()))))
-    }
-
-    /// Lets everything pass from now on.
-    pub fn open(&self) {
-        // It may be open already.
-        let _ = self.0.set(());
-    }
-
-    /// Whether it is open.
-    pub fn is_open(&self) -> bool {
-        self.0.initialized()
-    }
-
-    /// Ends when it is open.
-    pub async fn passed(&self) {
-        self.0.wait().await;
-    }
 }
 
 /// A reply, and what it took.

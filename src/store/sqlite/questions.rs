@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
 
 use async_trait::async_trait;
+use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
@@ -89,31 +90,26 @@ impl QuestionStore for SqliteStore {
         let mut keep = QueryBuilder::<Sqlite>::new(
             "INSERT OR REPLACE INTO question_analyses (question_id, rank, analysis, replies) ",
         );
-        for (place, (one, analysis, replies)) in rows.iter().enumerate() {
-            // Of its own each: a list of values would be copied to a table for the time of the statement.
-            keep.push(if place == 0 { "SELECT " } else { " UNION ALL SELECT " });
-            let mut values = keep.separated(", ");
+        let of_question = rows.iter().map(|row| (id.0, row));
+        push_selects(&mut keep, of_question, "questions", |values, (one, analysis, replies)| {
             values.push_bind(id.0).push_bind(i64::from(one.rank));
             values.push_bind(analysis.clone()).push_bind(replies.clone());
-            keep.push(" WHERE EXISTS (SELECT 1 FROM questions WHERE id = ").push_bind(id.0).push(")");
-        }
-        let mut reusable = rows.into_iter().filter_map(|(one, analysis, replies)| {
-            let cache_key = one.cache_key.clone()?;
-            self.asked.add(&cache_key);
-            Some((cache_key, one.made.analysis.document_id, analysis, replies))
         });
-        if let Some(first) = reusable.next() {
+        let reusable: Vec<_> = rows
+            .into_iter()
+            .filter_map(|row| Some((row.0.made.analysis.document_id.0, (row.0.cache_key.clone()?, row))))
+            .collect();
+        for (_, (cache_key, _)) in &reusable {
+            self.asked.add(cache_key);
+        }
+        if !reusable.is_empty() {
             keep.push(
                 "; INSERT OR REPLACE INTO cached_analyses (cache_key, document_id, analysis, replies, created_at) ",
             );
-            for (place, (cache_key, document, analysis, replies)) in std::iter::once(first).chain(reusable).enumerate()
-            {
-                keep.push(if place == 0 { "SELECT " } else { " UNION ALL SELECT " });
-                let mut values = keep.separated(", ");
-                values.push_bind(cache_key).push_bind(document.0);
+            push_selects(&mut keep, reusable, "documents", |values, (cache_key, (one, analysis, replies))| {
+                values.push_bind(cache_key).push_bind(one.made.analysis.document_id.0);
                 values.push_bind(analysis).push_bind(replies).push_bind(now_ms());
-                keep.push(" WHERE EXISTS (SELECT 1 FROM documents WHERE id = ").push_bind(document.0).push(")");
-            }
+            });
         }
         for finished in self.take_finished() {
             // Not where it was taken up again meanwhile.
@@ -317,6 +313,21 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &QuestionFilter) {
         query.push(" AND conversation_id = ").push_bind(conversation_id.clone());
     }
     push_words(query, "json_extract(record, '$.question')", &filter.words);
+}
+
+/// Adds one `SELECT` for each row, which gives nothing where what it belongs to is not in `table` any more. A list of
+/// values would be copied to a table for the time of the statement.
+fn push_selects<R>(
+    query: &mut QueryBuilder<Sqlite>,
+    rows: impl IntoIterator<Item = (Uuid, R)>,
+    table: &str,
+    bind: impl Fn(&mut Separated<'_, Sqlite, &str>, R),
+) {
+    for (place, (owner, row)) in rows.into_iter().enumerate() {
+        query.push(if place == 0 { "SELECT " } else { " UNION ALL SELECT " });
+        bind(&mut query.separated(", "), row);
+        query.push(format!(" WHERE EXISTS (SELECT 1 FROM {table} WHERE id = ")).push_bind(owner).push(")");
+    }
 }
 
 /// Adds the statement that drops the rows of a question's analyses, unless it is running.
