@@ -1,9 +1,10 @@
 //! An HTTP/1.1 server that controls every byte: when it answers, in what pieces, and where it breaks off. It listens
 //! on loopback alone.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -85,7 +86,11 @@ pub struct Counts {
     requests: AtomicUsize,
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
+    took: Mutex<VecDeque<Duration>>,
 }
+
+/// Requests of which is known how long they took.
+const LATEST: usize = 64;
 
 impl Counts {
     /// Connections accepted.
@@ -106,6 +111,20 @@ impl Counts {
     /// The most requests that were being answered at the same time.
     pub fn most_in_flight(&self) -> usize {
         self.most_in_flight.load(Ordering::SeqCst)
+    }
+
+    /// How long each of the latest requests took, from its last byte to that of its reply, in the order in which they
+    /// ended.
+    pub fn took(&self) -> Vec<Duration> {
+        self.took.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    fn note(&self, took: Duration) {
+        let mut all = self.took.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == LATEST {
+            all.pop_front();
+        }
+        all.push_back(took);
     }
 }
 
@@ -171,8 +190,11 @@ async fn serve(mut stream: TcpStream, handler: &Handler, counts: &Counts) -> std
     while let Some(request) = read_request(&mut stream, &mut buffer).await? {
         counts.requests.fetch_add(1, Ordering::SeqCst);
         let _guard = InFlight::enter(counts);
+        let at = request.at;
         let reply = handler(request);
-        if !answer(&mut stream, &mut buffer, reply).await? {
+        let goes_on = answer(&mut stream, &mut buffer, reply).await?;
+        counts.note(at.elapsed());
+        if !goes_on {
             break;
         }
     }
