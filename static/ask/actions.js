@@ -1,4 +1,5 @@
-// What can be done with a finished answer: copy, export, say what it was worth, make again what failed.
+// What can be done with a finished answer: copy, export, say what it was worth, have it written again, make again what
+// failed.
 
 import { explain, post } from "../core/api.js";
 import { announce, fill, h } from "../core/dom.js";
@@ -8,8 +9,11 @@ import { recordAsMarkdown, save } from "./export.js";
 
 const noteLength = 4000;
 
-/** The buttons. `retry()` makes again what failed, `again()` puts the question back into the form. */
-export function actions(record, { retry, again }) {
+/**
+ * The buttons. `retry()` makes again what failed, `replay()` has the same documents read for another answer, `again()`
+ * puts the question back into the form.
+ */
+export function actions(record, { retry, replay, again }) {
   const answered = record.answer && record.status !== "no_evidence" && record.status !== "failed";
   const said = h("span", { class: "small", role: "status", data: { testid: "copy-said" } });
   const opinion = answered ? feedback(record) : { buttons: null, form: null };
@@ -23,6 +27,10 @@ export function actions(record, { retry, again }) {
         h("button", {
           type: "button", class: "plain", onclick: () => save(recordAsMarkdown(record), record.question), data: { testid: "save" },
         }, icon("download"), t("answer.save")),
+        // Without a model the same documents give the same answer.
+        record.mode === "model"
+          ? h("button", { type: "button", class: "plain", title: t("answer.replay-how"), onclick: replay, data: { testid: "replay" } }, icon("again"), t("answer.replay"))
+          : null,
         opinion.buttons, said,
       ] : null),
     opinion.form);

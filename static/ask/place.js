@@ -103,6 +103,17 @@ class Conversation {
     if (this.#turns.length === 0) this.#show(asked.collection);
     const turn = this.#add(asked.question);
     turn.start({ ...asked, conversation_id: this.#id }, known);
+    this.#goTo(turn);
+  }
+
+  /** Another answer to a question, below all others. */
+  #replay(record) {
+    const turn = this.#add(record.question, false);
+    turn.replay(record);
+    this.#goTo(turn);
+  }
+
+  #goTo(turn) {
     turn.focus();
     if (this.#turns.length === 1) window.scrollTo(0, 0);
     else turn.element.scrollIntoView({ block: "start" });
@@ -118,12 +129,13 @@ class Conversation {
       this.#list, h("div", { class: "dock" }, this.#composer.element)));
   }
 
-  #add(question) {
+  #add(question, follows = this.#turns.length > 0) {
     const turn = new Turn(question, {
-      follows: this.#turns.length > 0,
+      follows,
       onaccepted: (id) => this.#accepted(id),
       onfinished: () => (this.#export.hidden = this.#turns.filter((turn) => turn.record).length < 2),
       onagain: (asked) => this.#composer.write(asked.question, asked.collection),
+      onreplay: (record) => this.#replay(record),
     });
     if (this.#turns.length === 0) document.title = `${Array.from(question).slice(0, 60).join("")} · 読解 dokkai`;
     this.#turns.push(turn);

@@ -13,7 +13,8 @@ const reconnectWaits = [500, 1000, 2000, 4000, 8000];
 
 /**
  * A turn. `follows`: an earlier question gives it its sense. `onaccepted(id)` is called when the server has it,
- * `onfinished()` when its record is there, `onagain(asked)` when the user wants to ask it anew.
+ * `onfinished()` when its record is there, `onagain(asked)` when the user wants to ask it anew, `onreplay(record)` when
+ * the user wants another answer from the same documents.
  */
 export class Turn {
   #view;
@@ -44,6 +45,13 @@ export class Turn {
     this.#view.expect(known);
     const body = JSON.stringify(Object.fromEntries(Object.entries(asked).filter(([, value]) => value)));
     this.#follow({ path: "/api/questions", method: "POST", headers: { "Content-Type": "application/json" }, body });
+  }
+
+  /** Has the documents of an answered question read again for another answer, which stands by itself. */
+  replay(record) {
+    this.#asked = { question: record.question, collection: record.collection };
+    this.#view.expect(record.retrieved?.length ?? 0);
+    this.#follow({ path: `/api/questions/${encodeURIComponent(record.id)}/replay`, method: "POST" });
   }
 
   /** Shows a kept record, and follows it while it is still being made. */
@@ -174,7 +182,9 @@ export class Turn {
       this.#id = record.id;
       this.#on.onaccepted(record.id);
     }
-    this.#view.finish(record, aloud, actions(record, { retry: () => this.#retry(), again: () => this.#on.onagain(this.#asked) }));
+    this.#view.finish(record, aloud, actions(record, {
+      retry: () => this.#retry(), replay: () => this.#on.onreplay(record), again: () => this.#on.onagain(this.#asked),
+    }));
     this.#on.onfinished();
     if (!aloud) return;
     announce(t(record.status === "no_evidence" ? "run.finished-none" : record.status === "failed" ? "run.finished-failed" : "run.finished"));

@@ -55,6 +55,8 @@ export const en = {
   "answer.again": "Ask again",
   "answer.retry": "Retry what failed",
   "answer.save": "Markdown",
+  "answer.replay": "Write it again",
+  "answer.replay-how": "Reads the same documents again and writes another answer below",
   "answer.follow-up": "Follow-up question",
   "answer.stopped": "Stopped.",
   "answer.stopped-how": "What was read by then is kept; going on costs only what is missing.",

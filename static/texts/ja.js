@@ -54,6 +54,8 @@ export const ja = {
   "answer.again": "もう一度質問する",
   "answer.retry": "失敗した分をやり直す",
   "answer.save": "Markdown",
+  "answer.replay": "もう一度書く",
+  "answer.replay-how": "同じ文書をもう一度読み、別の回答を下に書きます",
   "answer.follow-up": "続きの質問",
   "answer.stopped": "止めました。",
   "answer.stopped-how": "それまでに読んだ分は残っています。続けるときは、足りない分だけ費用がかかります。",

@@ -221,6 +221,46 @@ async fn what_failed_is_made_again_and_only_that() {
 }
 
 #[tokio::test]
+async fn an_answer_is_written_again_below_the_first() {
+    for width in WIDTHS {
+        let fake = FakeLlm::start().await;
+        let answers = ["Within 30 days [1].", "Goods can go back for 30 days [1]."];
+        fake.when().model("gpt-4.1").then(answers.map(|answer| Answer::tokens(&[answer])));
+        let app = TestApp::start_with(&["--llm-base-url", &fake.url()]).await;
+        app.add("Returns", REFUND).await;
+        Visitor { width, ..Visitor::default() }
+            .visit(&app.url, async |page| {
+                page.ask("Within how many days can goods be returned?").await;
+                page.see_record("complete").await;
+                page.press("replay").await;
+                page.count(&format!("{}[data-status=complete]", named("record")), 2).await;
+                page.count(&named("understood"), 0).await;
+                let shown =
+                    "[...document.querySelectorAll('[data-testid=answer]')].map((e) => e.textContent.slice(0, 9))";
+                assert_eq!(page.value(shown).await, json!(["Within 30", "Goods can"]));
+                assert_eq!(page.violations().await, Vec::<String>::new());
+                // The address names the newest.
+                page.client.refresh().await.unwrap();
+                page.count(&named("record"), 1).await;
+                page.see_record("complete").await;
+            })
+            .await;
+        let questions = app.get("/api/questions").await.json();
+        assert_eq!(questions["questions"][0]["replay_of"], questions["questions"][1]["id"], "{questions}");
+    }
+    let app = TestApp::start().await;
+    app.add("Returns", REFUND).await;
+    Visitor::default()
+        .visit(&app.url, async |page| {
+            page.ask("Within how many days can goods be returned?").await;
+            page.see_record("complete").await;
+            page.see(&named("copy")).await;
+            page.count(&named("replay"), 0).await;
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn an_answer_is_rated_copied_and_saved() {
     for width in WIDTHS {
         let app = TestApp::start().await;
