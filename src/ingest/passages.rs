@@ -195,7 +195,7 @@ mod tests {
         let section = |name: &str, words: &str| format!("{name}\n\n{}\n\n", words.repeat(90));
         let text = [
             section("# 水道", "料金は毎月二十日までに支払うこと。"),
-            section("## 支払い *方法*", "口座振替を利用できます。"),
+            section("## 支払い *方法* {#how_to_pay}", "口座振替を利用できます。"),
             section("Setext\n======", "Some words in English. "),
         ]
         .concat();

@@ -48,17 +48,29 @@ fn names_a_part(heading: &str) -> bool {
     PARTS.contains(&heading.trim().to_lowercase().as_str())
 }
 
+/// A heading without the name for links that many tools let it end with: `Prices {#prices}`.
+pub(in crate::ingest) fn without_anchor(heading: &str) -> &str {
+    let anchor = heading.trim_end().strip_suffix('}').and_then(|rest| rest.rsplit_once("{#"));
+    match anchor {
+        Some((words, name)) if !words.trim().is_empty() && !name.contains(['{', '}']) => words.trim_end(),
+        _ => heading,
+    }
+}
+
 /// The text of the first first-level heading, else of the first heading.
 #[expect(clippy::wildcard_enum_match_arm, reason = "few of the parser's many events matter here")]
 pub(super) fn first_heading(markdown: &str) -> Option<String> {
     let mut best: Option<(HeadingLevel, String)> = None;
     let mut open: Option<(HeadingLevel, String)> = None;
+    let mut ends_in_code = false;
     for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {
+        let is_code = matches!(event, Event::Code(_));
         match event {
             Event::Start(Tag::Heading { level, .. }) => open = Some((level, String::new())),
             Event::Text(words) | Event::Code(words) => {
                 if let Some((_, heading)) = &mut open {
                     heading.push_str(&words);
+                    ends_in_code = is_code;
                 }
             }
             Event::SoftBreak | Event::HardBreak => {
@@ -68,6 +80,10 @@ pub(super) fn first_heading(markdown: &str) -> Option<String> {
             }
             Event::End(TagEnd::Heading(level)) => {
                 let found = open.take().filter(|(_, heading)| !heading.trim().is_empty());
+                let found = found.map(|(level, heading)| match without_anchor(&heading) {
+                    words if !ends_in_code => (level, words.to_owned()),
+                    _ => (level, heading),
+                });
                 if level == HeadingLevel::H1 && found.is_some() {
                     return found.map(|(_, heading)| heading);
                 }
@@ -180,6 +196,17 @@ mod tests {
         check("`<!-- a -->`\n\n```\n<!-- b -->\n```\n", "`<!-- a -->`\n\n```\n<!-- b -->\n```\n");
         check("text\n\n<!-- never closed\n\nrest", "text\n\n");
         check("no comment", "no comment");
+    }
+
+    #[test]
+    fn the_name_for_links_is_no_part_of_a_heading() {
+        let check = |markdown: &str, title: &str| assert_eq!(first_heading(markdown).as_deref(), Some(title));
+        check("# スタイルガイド {#style-guide}\n", "スタイルガイド");
+        check("## Prices {#prices .wide}\n", "Prices");
+        check("# The set {a, b}\n", "The set {a, b}");
+        check("# Format `{#x}` and {}\n", "Format {#x} and {}");
+        check("# Blocks: `{#if}`\n", "Blocks: {#if}");
+        check("# {#alone}\n", "{#alone}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::ingest::extract::Markup;
+use crate::ingest::extract::{Markup, without_anchor};
 use crate::text::one_line;
 use crate::tokens::Hundredths;
 
@@ -94,8 +94,10 @@ impl<'a> Outline<'a> {
         let mut open: Option<Heading> = None;
         let mut depth = 0_usize;
         let mut after_heading = false;
+        let mut ends_in_code = false;
         let options = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES;
         for (event, range) in Parser::new_ext(self.text, options).into_offset_iter() {
+            let is_code = matches!(event, Event::Code(_));
             match event {
                 Event::Start(tag) => {
                     let top = depth == 0;
@@ -127,12 +129,14 @@ impl<'a> Outline<'a> {
                         && let Some(heading) = open.take()
                         && !heading.name.trim().is_empty()
                     {
-                        self.headings.push(Heading { name: short(&heading.name), ..heading });
+                        let name = if ends_in_code { &heading.name } else { without_anchor(&heading.name) };
+                        self.headings.push(Heading { name: short(name), ..heading });
                     }
                 }
                 Event::Text(words) | Event::Code(words) => {
                     if let Some(heading) = &mut open {
                         heading.name.push_str(&words);
+                        ends_in_code = is_code;
                     }
                 }
                 Event::SoftBreak | Event::HardBreak => {
