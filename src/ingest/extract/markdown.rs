@@ -48,8 +48,38 @@ fn names_a_part(heading: &str) -> bool {
     PARTS.contains(&heading.trim().to_lowercase().as_str())
 }
 
+/// The words of a heading, gathered from the parser's events.
+#[derive(Debug, Default)]
+pub(in crate::ingest) struct HeadingWords {
+    words: String,
+    ends_in_code: bool,
+}
+
+impl HeadingWords {
+    /// Adds what an event between the heading's beginning and end says.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "few of the parser's many events say words")]
+    pub(in crate::ingest) fn add(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Text(words) | Event::Code(words) => {
+                self.words.push_str(words);
+                self.ends_in_code = matches!(event, Event::Code(_));
+            }
+            Event::SoftBreak | Event::HardBreak => self.words.push(' '),
+            _ => {}
+        }
+    }
+
+    /// The words, without a name for links, which is none within code; `None` where nothing is said.
+    pub(in crate::ingest) fn finish(self) -> Option<String> {
+        if self.words.trim().is_empty() {
+            return None;
+        }
+        Some(if self.ends_in_code { self.words } else { without_anchor(&self.words).to_owned() })
+    }
+}
+
 /// A heading without the name for links that many tools let it end with: `Prices {#prices}`.
-pub(in crate::ingest) fn without_anchor(heading: &str) -> &str {
+fn without_anchor(heading: &str) -> &str {
     let anchor = heading.trim_end().strip_suffix('}').and_then(|rest| rest.rsplit_once("{#"));
     match anchor {
         Some((words, name)) if !words.trim().is_empty() && !name.contains(['{', '}']) => words.trim_end(),
@@ -60,39 +90,26 @@ pub(in crate::ingest) fn without_anchor(heading: &str) -> &str {
 /// The text of the first first-level heading, else of the first heading.
 #[expect(clippy::wildcard_enum_match_arm, reason = "few of the parser's many events matter here")]
 pub(super) fn first_heading(markdown: &str) -> Option<String> {
-    let mut best: Option<(HeadingLevel, String)> = None;
-    let mut open: Option<(HeadingLevel, String)> = None;
-    let mut ends_in_code = false;
+    let mut best: Option<String> = None;
+    let mut open: Option<HeadingWords> = None;
     for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {
-        let is_code = matches!(event, Event::Code(_));
         match event {
-            Event::Start(Tag::Heading { level, .. }) => open = Some((level, String::new())),
-            Event::Text(words) | Event::Code(words) => {
-                if let Some((_, heading)) = &mut open {
-                    heading.push_str(&words);
-                    ends_in_code = is_code;
-                }
-            }
-            Event::SoftBreak | Event::HardBreak => {
-                if let Some((_, heading)) = &mut open {
-                    heading.push(' ');
-                }
-            }
+            Event::Start(Tag::Heading { .. }) => open = Some(HeadingWords::default()),
             Event::End(TagEnd::Heading(level)) => {
-                let found = open.take().filter(|(_, heading)| !heading.trim().is_empty());
-                let found = found.map(|(level, heading)| match without_anchor(&heading) {
-                    words if !ends_in_code => (level, words.to_owned()),
-                    _ => (level, heading),
-                });
+                let found = open.take().and_then(HeadingWords::finish);
                 if level == HeadingLevel::H1 && found.is_some() {
-                    return found.map(|(_, heading)| heading);
+                    return found;
                 }
                 best = best.or(found);
             }
-            _ => {}
+            event => {
+                if let Some(heading) = &mut open {
+                    heading.add(&event);
+                }
+            }
         }
     }
-    best.map(|(_, heading)| heading)
+    best
 }
 
 /// The text without HTML comments, which its readers never see. Code keeps them.

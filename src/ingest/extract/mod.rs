@@ -23,7 +23,7 @@ mod xml;
 
 use bytes::Bytes;
 
-pub(in crate::ingest) use self::markdown::without_anchor;
+pub(in crate::ingest) use self::markdown::HeadingWords;
 pub use self::ocr::Ocr;
 use self::sniff::Format;
 pub use self::worker::{Extractor, Limits, WORKER_ARGUMENT, worker_main};

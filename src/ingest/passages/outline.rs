@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::ingest::extract::{Markup, without_anchor};
+use crate::ingest::extract::{HeadingWords, Markup};
 use crate::text::one_line;
 use crate::tokens::Hundredths;
 
@@ -91,13 +91,11 @@ impl<'a> Outline<'a> {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "few of the parser's many events matter here")]
     fn read_markdown(&mut self) {
-        let mut open: Option<Heading> = None;
+        let mut open: Option<(usize, HeadingLevel, HeadingWords)> = None;
         let mut depth = 0_usize;
         let mut after_heading = false;
-        let mut ends_in_code = false;
         let options = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES;
         for (event, range) in Parser::new_ext(self.text, options).into_offset_iter() {
-            let is_code = matches!(event, Event::Code(_));
             match event {
                 Event::Start(tag) => {
                     let top = depth == 0;
@@ -116,7 +114,7 @@ impl<'a> Outline<'a> {
                     }
                     match tag {
                         Tag::Heading { level, .. } => {
-                            open = Some(Heading { start: range.start, level, name: String::new() });
+                            open = Some((range.start, level, HeadingWords::default()));
                         }
                         Tag::CodeBlock(_) => self.mark_code(range),
                         Tag::Table(_) => self.mark_table_header(range),
@@ -126,25 +124,17 @@ impl<'a> Outline<'a> {
                 Event::End(tag) => {
                     depth = depth.saturating_sub(1);
                     if let TagEnd::Heading(_) = tag
-                        && let Some(heading) = open.take()
-                        && !heading.name.trim().is_empty()
+                        && let Some((start, level, words)) = open.take()
+                        && let Some(name) = words.finish()
                     {
-                        let name = if ends_in_code { &heading.name } else { without_anchor(&heading.name) };
-                        self.headings.push(Heading { name: short(name), ..heading });
+                        self.headings.push(Heading { start, level, name: short(&name) });
                     }
                 }
-                Event::Text(words) | Event::Code(words) => {
-                    if let Some(heading) = &mut open {
-                        heading.name.push_str(&words);
-                        ends_in_code = is_code;
+                event => {
+                    if let Some((_, _, words)) = &mut open {
+                        words.add(&event);
                     }
                 }
-                Event::SoftBreak | Event::HardBreak => {
-                    if let Some(heading) = &mut open {
-                        heading.name.push(' ');
-                    }
-                }
-                _ => {}
             }
         }
     }
