@@ -94,7 +94,7 @@ impl Server {
         let config = Config::parse(&gather(&matches, Path::new("/nonexistent/dokkai.toml")).unwrap()).unwrap();
         let running = server::start(config, PathBuf::from(env!("CARGO_BIN_EXE_dokkai"))).await.unwrap();
         let url = format!("http://{}", running.address);
-        Self { running, url, http: reqwest::Client::builder().no_proxy().build().unwrap(), _folder: folder }
+        Self { running, url, http: client(), _folder: folder }
     }
 
     async fn add(&self, texts: &[String]) {
@@ -131,11 +131,11 @@ impl Server {
     }
 
     async fn ask(&self, body: &Value) -> Value {
-        self.asked(body).await.json().await.unwrap()
+        self.asked(&self.http, body).await.json().await.unwrap()
     }
 
-    async fn asked(&self, body: &Value) -> reqwest::Response {
-        self.http.post(format!("{}/api/questions", self.url)).json(body).send().await.unwrap()
+    async fn asked(&self, client: &reqwest::Client, body: &Value) -> reqwest::Response {
+        client.post(format!("{}/api/questions", self.url)).json(body).send().await.unwrap()
     }
 }
 
@@ -256,13 +256,15 @@ async fn load(texts: &[String], questions_asked: &[String]) {
     let number = Arc::new(AtomicUsize::new(0));
     let dokkai = {
         let (server, counter) = (Arc::clone(&server), Arc::clone(&number));
+        // Not the one that uploaded, whose connections are on this thread.
+        let client = client();
         move || {
-            let (server, asked) = (Arc::clone(&server), Arc::clone(&asked));
+            let (server, client, asked) = (Arc::clone(&server), client.clone(), Arc::clone(&asked));
             let n = counter.fetch_add(1, Ordering::Relaxed);
             async move {
                 let question = json!({"question": format!("{} {n}", asked[n % asked.len()])});
                 let begun = Instant::now();
-                let answer = server.asked(&question).await.bytes().await.unwrap();
+                let answer = server.asked(&client, &question).await.bytes().await.unwrap();
                 let took = begun.elapsed();
                 let record: Value = serde_json::from_slice(&answer).unwrap();
                 assert!(record["coverage"]["retrieved"].as_u64() <= Some(5), "{record}");
@@ -394,6 +396,10 @@ fn cpu_time() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
 /// A client that makes a question's calls and nothing else.
 struct Bare {
     http: reqwest::Client,
@@ -412,7 +418,7 @@ impl Bare {
         let sources =
             (1..=15).map(|n| format!("[{n}] \"料金の支払期限については第{n}条で確認します。\"\n")).collect::<String>();
         Self {
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: client(),
             url: format!("{url}/chat/completions"),
             analyses: texts.iter().map(analysis).collect(),
             synthesis: body("gpt-4.1", format!("<sources>\n{sources}</sources>\n{question}"), true),
