@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -47,19 +47,20 @@ pub(super) async fn keep(app: Arc<App>, mut ledger: mpsc::UnboundedReceiver<Ledg
     }
 }
 
-/// Adds what comes within a moment, unless somebody waits or the server stops.
+/// Adds what comes within a moment, unless somebody waits or the server stops. Looks only at its end: whoever makes calls
+/// would otherwise wake this task with each.
 async fn gather(
     ledger: &mut mpsc::UnboundedReceiver<LedgerEntry>,
     batch: &mut Vec<LedgerEntry>,
     stop: &CancellationToken,
 ) {
-    let end = Instant::now() + GATHER;
-    let is_asked = |batch: &[LedgerEntry]| batch.iter().any(|entry| matches!(entry, LedgerEntry::Ask(_)));
-    while batch.len() < AT_ONCE && !is_asked(batch) && !stop.is_cancelled() {
-        let room = AT_ONCE - batch.len();
-        if timeout_at(end, ledger.recv_many(batch, room)).await.is_ok_and(|received| received > 0) {
-            continue;
-        }
-        return;
+    if batch.len() < AT_ONCE && !batch.iter().any(|entry| matches!(entry, LedgerEntry::Ask(_))) {
+        // Cancelled or over: what has come by then is kept.
+        let _ = timeout(GATHER, stop.cancelled()).await;
+    }
+    while batch.len() < AT_ONCE
+        && let Ok(entry) = ledger.try_recv()
+    {
+        batch.push(entry);
     }
 }
