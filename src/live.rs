@@ -20,6 +20,8 @@ pub struct LiveQuestions {
     running: Mutex<Running>,
     count: watch::Sender<usize>,
     closed: AtomicBool,
+    /// Whether the last question could not be stored.
+    unstorable: AtomicBool,
 }
 
 #[derive(Default)]
@@ -107,6 +109,16 @@ impl LiveQuestions {
         }
         self.count.send_replace(running.logs.len());
         Ok(Begun::New(log))
+    }
+
+    /// Notes whether a question could be stored.
+    pub fn stored(&self, stored: bool) {
+        self.unstorable.store(!stored, Ordering::Relaxed);
+    }
+
+    /// Whether the last question could be stored.
+    pub fn can_store(&self) -> bool {
+        !self.unstorable.load(Ordering::Relaxed)
     }
 
     /// Lets no further question begin.

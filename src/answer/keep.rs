@@ -29,7 +29,9 @@ impl Keeper {
         let (question, retrieved) = (work.record.id, work.record.retrieved.clone());
         let task = tokio::spawn(async move {
             let (mut waiting, mut group) = (waiting, Vec::new());
-            stored.passed().await;
+            if !stored.passed().await {
+                return Ok(());
+            }
             log.push(Event::Retrieval(retrieved));
             while waiting.recv_many(&mut group, GROUP).await > 0 {
                 store.keep_analyses(question, &group).await?;

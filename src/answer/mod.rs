@@ -84,14 +84,19 @@ async fn begin(app: &Arc<App>, mut work: Work) -> Result<(QuestionId, Arc<EventL
     let (app, events) = (Arc::clone(app), Arc::clone(&log));
     whoever_waits(Arc::clone(&app), id, Arc::clone(&log), async move {
         let stored = Gate::default();
-        let work = Work { stored: stored.clone(), ..work };
+        // A slow disk must not hold calls up. But where the last question could not be stored, this one's would be paid
+        // for in vain.
+        let may_call = if app.live.can_store() { Gate::opened() } else { stored.clone() };
+        let work = Work { stored: stored.clone(), may_call, ..work };
         let record = work.record.clone();
-        // While it is being stored, documents are looked for and calls prepared.
-        let (added, working) = tokio::join!(app.store.add_question(&record), async { start(&app, work) });
+        // Begun first, since the database's thread may take this processor for its own.
+        let (working, added) = tokio::join!(async { start(&app, work) }, app.store.add_question(&record));
+        app.live.stored(added.is_ok());
         if added.is_ok() {
             events.push(Event::Accepted(id));
             stored.open();
         } else {
+            stored.shut();
             working.abort();
         }
         added
@@ -154,7 +159,9 @@ async fn finish(app: &App, mut work: Work) {
         outcome = std::panic::AssertUnwindSafe(answer(app, &mut work)).catch_unwind() => outcome,
         () = log.stopped() => Ok(Err(Problem::new(Code::Stopped, "the question was stopped; retry it to go on"))),
     };
-    work.stored.passed().await;
+    if !work.stored.passed().await {
+        return;
+    }
     let problem = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(problem)) => Some(problem),

@@ -64,9 +64,11 @@ pub(super) struct Work {
     pub(super) begun: Instant,
     pub(super) deadline: Instant,
     pub(super) log: Arc<EventLog>,
-    /// Open once the question is in the store: nothing is sent or spent before. Where it cannot be stored, the work on it
-    /// is broken off.
+    /// Open once the question is in the store: nothing is told of it before. Where it cannot be stored, the work on it is
+    /// broken off.
     pub(super) stored: Gate,
+    /// What calls wait for.
+    pub(super) may_call: Gate,
     /// What a call under way may cost, in USD.
     pub(super) reserved_usd: f64,
 }
@@ -127,6 +129,7 @@ impl Work {
             deadline,
             log: Arc::new(EventLog::new(0)),
             stored: Gate::opened(),
+            may_call: Gate::opened(),
             reserved_usd: 0.0,
         }
     }

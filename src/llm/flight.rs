@@ -79,8 +79,10 @@ impl Llm {
             (tries, tries_here) = (tries + 1, tries_here + 1);
             let dialect = self.dialects.of(model);
             let body = Bytes::from(wire::request(call, model, flight.deltas.is_some(), dialect));
-            if let Some(gate) = &call.gate {
-                timeout_at(call.deadline, gate.passed()).await.map_err(|_| LlmError::DeadlineExceeded)?;
+            if let Some(gate) = &call.gate
+                && !timeout_at(call.deadline, gate.passed()).await.unwrap_or(false)
+            {
+                return Err(LlmError::DeadlineExceeded);
             }
             if let Some(begun) = begun {
                 begun.send_if_modified(|at| at.is_none() && at.replace(permit.granted()).is_none());

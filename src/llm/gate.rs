@@ -4,29 +4,34 @@ use std::sync::Arc;
 
 use tokio::sync::SetOnce;
 
-/// Holds calls back until what they wait for is done.
+/// Holds back until what is waited for is done, or has failed.
 #[derive(Clone, Debug, Default)]
-pub struct Gate(Arc<SetOnce<()>>);
+pub struct Gate(Arc<SetOnce<bool>>);
 
 impl Gate {
     /// One that holds nothing back.
     pub fn opened() -> Self {
-        Self(Arc::new(SetOnce::new_with(Some(()))))
+        Self(Arc::new(SetOnce::new_with(Some(true))))
     }
 
     /// Lets everything pass from now on.
     pub fn open(&self) {
         // It may be open already.
-        let _ = self.0.set(());
+        let _ = self.0.set(true);
+    }
+
+    /// Lets nothing pass any more: what it waits for has failed.
+    pub fn shut(&self) {
+        let _ = self.0.set(false);
     }
 
     /// Whether it is open.
     pub fn is_open(&self) -> bool {
-        self.0.initialized()
+        self.0.get().is_some_and(|open| *open)
     }
 
-    /// Ends when it is open.
-    pub async fn passed(&self) {
-        self.0.wait().await;
+    /// Ends when it is open, or shut; whether it is open.
+    pub async fn passed(&self) -> bool {
+        *self.0.wait().await
     }
 }
