@@ -2,9 +2,11 @@
 //! share one write, and each is sent once it is kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::Work;
 use crate::app::App;
@@ -14,6 +16,10 @@ use crate::store::{FinishedAnalysis, StoreError};
 
 /// Analyses of one write at the most; a question has no more documents than this.
 const GROUP: usize = 50;
+
+/// Analyses that finish so soon after each other share a write: those of documents read at the same time nearly do. It
+/// also leaves the processor to the work on them first.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// Keeps the analyses of one question.
 pub(super) struct Keeper {
@@ -34,6 +40,13 @@ impl Keeper {
             }
             log.push(Event::Retrieval(retrieved));
             while waiting.recv_many(&mut group, GROUP).await > 0 {
+                let until = Instant::now() + GATHER;
+                // No more come where the channel is closed.
+                while group.len() < GROUP
+                    && let Ok(Some(finished)) = timeout_at(until, waiting.recv()).await
+                {
+                    group.push(finished);
+                }
                 store.keep_analyses(question, &group).await?;
                 for kept in group.drain(..) {
                     log.push(Event::Analysis(Arc::new(kept.made.analysis)));
