@@ -117,9 +117,7 @@ async fn while_questions_cannot_be_stored_no_call_is_made_for_them() {
     add_many(&app, 3).await;
     fake.when().model(ANALYSIS).always(analysis(0.9, &[OPENS]));
     fake.when().model(SYNTHESIS).always(Answer::text("At nine [1]."));
-    let file = app.context().config.data_dir.join("dokkai.sqlite");
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-    let mut database = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let mut database = app.database().await;
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON questions BEGIN SELECT RAISE(ABORT, 'no room'); END";
     sqlx::query(refuse).execute(&mut database).await.unwrap();
     let question = json!({"question": "When does the branch open?"});
@@ -147,9 +145,7 @@ async fn calls_begin_while_the_question_is_being_stored() {
     add_many(&app, 3).await;
     fake.when().model(ANALYSIS).always(analysis(0.9, &[OPENS]));
     fake.when().model(SYNTHESIS).always(Answer::text("At nine [1]."));
-    let file = app.context().config.data_dir.join("dokkai.sqlite");
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-    let mut database = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let mut database = app.database().await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut database).await.unwrap();
     let question = json!({"question": "When does the branch open?"});
     let meanwhile = async {

@@ -110,9 +110,14 @@ impl TestApp {
 
     /// Takes the passages from under the running server.
     pub(crate) async fn break_passages(&self) {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.folder.path().join("dokkai.sqlite"));
-        let mut database = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        let mut database = self.database().await;
         sqlx::query("ALTER TABLE passages RENAME TO lost_passages").execute(&mut database).await.unwrap();
+    }
+
+    /// A connection of its own to the running server's database.
+    pub(crate) async fn database(&self) -> sqlx::SqliteConnection {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.folder.path().join("dokkai.sqlite"));
+        sqlx::ConnectOptions::connect(&options).await.unwrap()
     }
 
     /// Where the server keeps its data.
