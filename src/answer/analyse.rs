@@ -192,7 +192,7 @@ fn call(work: &Work, title: &str, part: &str, deadline: Instant) -> Call {
         deadline,
         flow: work.record.id.0,
         hedge: None,
-        gate: Some(work.may_call.clone()),
+        gate: work.calls_wait.clone(),
     }
 }
 

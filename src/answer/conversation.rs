@@ -67,7 +67,7 @@ pub(super) async fn understand(app: &App, work: &mut Work) -> Result<(), Problem
         deadline: work.begun + time,
         flow: work.record.id.0,
         hedge: None,
-        gate: Some(work.may_call.clone()),
+        gate: work.calls_wait.clone(),
     };
     if !work.can_pay(app.llm.estimate_cost_usd(&call)) {
         return Ok(());

@@ -86,8 +86,8 @@ async fn begin(app: &Arc<App>, mut work: Work) -> Result<(QuestionId, Arc<EventL
         let stored = Gate::default();
         // A slow disk must not hold calls up. But where the last question could not be stored, this one's would be paid
         // for in vain.
-        let may_call = if app.live.can_store() { Gate::opened() } else { stored.clone() };
-        let work = Work { stored: stored.clone(), may_call, ..work };
+        let calls_wait = (!app.live.can_store()).then(|| stored.clone());
+        let work = Work { stored: stored.clone(), calls_wait, ..work };
         let record = work.record.clone();
         // Begun first, since the database's thread may take this processor for its own.
         let (working, added) = tokio::join!(async { start(&app, work) }, app.store.add_question(&record));

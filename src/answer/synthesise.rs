@@ -207,7 +207,7 @@ fn call(work: &Work, messages: Vec<Message>) -> Call {
         deadline: work.deadline,
         flow: work.record.id.0,
         hedge: None,
-        gate: Some(work.may_call.clone()),
+        gate: work.calls_wait.clone(),
     }
 }
 

@@ -127,7 +127,7 @@ async fn begin<'a>(app: &'a App, work: &mut Work) -> Option<Translating<'a>> {
         deadline: work.begun + (work.deadline - work.begun).mul_f64(SHARE).min(LONGEST),
         flow: work.record.id.0,
         hedge: None,
-        gate: Some(work.may_call.clone()),
+        gate: work.calls_wait.clone(),
     };
     let cost = app.llm.estimate_cost_usd(&call);
     if !work.can_pay(cost) {

@@ -67,8 +67,8 @@ pub(super) struct Work {
     /// Open once the question is in the store: nothing is told of it before. Where it cannot be stored, the work on it is
     /// broken off.
     pub(super) stored: Gate,
-    /// What calls wait for.
-    pub(super) may_call: Gate,
+    /// What calls wait for, if for anything.
+    pub(super) calls_wait: Option<Gate>,
     /// What a call under way may cost, in USD.
     pub(super) reserved_usd: f64,
 }
@@ -129,7 +129,7 @@ impl Work {
             deadline,
             log: Arc::new(EventLog::new(0)),
             stored: Gate::opened(),
-            may_call: Gate::opened(),
+            calls_wait: None,
             reserved_usd: 0.0,
         }
     }

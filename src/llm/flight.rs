@@ -82,6 +82,7 @@ impl Llm {
             if let Some(gate) = &call.gate
                 && !timeout_at(call.deadline, gate.passed()).await.unwrap_or(false)
             {
+                // Or it is shut: then whoever wanted the call has broken it off.
                 return Err(LlmError::DeadlineExceeded);
             }
             if let Some(begun) = begun {

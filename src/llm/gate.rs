@@ -1,4 +1,4 @@
-//! What a question's calls wait for while they are prepared.
+//! What a question's calls, and what is told of it, wait for.
 
 use std::sync::Arc;
 
