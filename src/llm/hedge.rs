@@ -90,12 +90,7 @@ impl HedgeGroup {
     fn bound(&self, late: Late) -> Option<Duration> {
         let done = self.lock();
         let most = (self.expected * 2).div_ceil(3);
-        let slow = (done.settled >= most).then(|| bound(&done.took)).flatten()?;
-        let bound = match late {
-            Late::Slow => slow,
-            Late::Hangs => slow.max(median(done.took.iter().copied()) * HANGS),
-        };
-        Some(bound.max(LEAST))
+        (done.settled >= most).then(|| bound(&done.took, late)).flatten().map(|bound| bound.max(LEAST))
     }
 
     fn lock(&self) -> MutexGuard<'_, Done> {
@@ -105,13 +100,17 @@ impl HedgeGroup {
 
 /// A multiple of the median: 1.1 where calls take all the same time, up to 3 the more they differ (by four median
 /// absolute deviations, which random spread of one kind rarely exceeds). Needs three calls to speak of a median.
-fn bound(took: &[Duration]) -> Option<Duration> {
+fn bound(took: &[Duration], late: Late) -> Option<Duration> {
     if took.len() < 3 {
         return None;
     }
     let middle = median(took.iter().copied());
     let spread = median(took.iter().map(|one| one.abs_diff(middle)));
-    Some((middle + spread * 4).clamp(middle.mul_f64(1.1), middle * 3))
+    let slow = (middle + spread * 4).clamp(middle.mul_f64(1.1), middle * 3);
+    Some(match late {
+        Late::Slow => slow,
+        Late::Hangs => slow.max(middle * HANGS),
+    })
 }
 
 fn median(values: impl Iterator<Item = Duration>) -> Duration {
@@ -156,16 +155,18 @@ mod tests {
 
     #[test]
     fn the_bound_widens_with_the_spread() {
-        let check = |tenths: &[u32], expected: Option<u32>| {
+        let check = |tenths: &[u32], slow: Option<u32>, hangs: Option<u32>| {
             let took: Vec<Duration> = tenths.iter().map(|t| SECOND / 10 * *t).collect();
-            assert_eq!(bound(&took), expected.map(|t| SECOND / 10 * t), "{tenths:?}");
+            for (late, expected) in [(Late::Slow, slow), (Late::Hangs, hangs)] {
+                assert_eq!(bound(&took, late), expected.map(|t| SECOND / 10 * t), "{tenths:?} {late:?}");
+            }
         };
-        check(&[], None);
-        check(&[10, 10], None);
-        check(&[10, 10, 10], Some(11));
-        check(&[10, 10, 10, 500], Some(11));
-        check(&[8, 9, 10, 11, 12], Some(14));
-        check(&[1, 5, 10, 20, 40], Some(30));
+        check(&[], None, None);
+        check(&[10, 10], None, None);
+        check(&[10, 10, 10], Some(11), Some(20));
+        check(&[10, 10, 10, 500], Some(11), Some(20));
+        check(&[8, 9, 10, 11, 12], Some(14), Some(20));
+        check(&[1, 5, 10, 20, 40], Some(30), Some(30));
     }
 
     #[tokio::test(start_paused = true)]
