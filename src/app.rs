@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::config::Config;
@@ -31,6 +32,9 @@ pub struct App {
     pub embedding: Embedding,
     /// Upstream calls.
     pub llm: Llm,
+    /// The server's own threads, on which questions are worked on. They share their work, as those that serve HTTP do
+    /// not: a question and its connections to the upstream would be on different ones by chance, and wait for both.
+    pub runtime: Handle,
     /// The program that is started to extract text: this very binary.
     pub worker_program: PathBuf,
     /// Wakes those who wait for documents.

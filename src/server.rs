@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -112,6 +113,7 @@ pub async fn start(config: Config, worker_program: PathBuf) -> Result<Running, S
         vectors: Arc::new(Vectors::default()),
         embedding: Embedding::default(),
         llm,
+        runtime: Handle::current(),
         worker_program,
         signals: Signals::default(),
         feed,

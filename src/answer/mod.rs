@@ -113,7 +113,8 @@ async fn whoever_waits(
     log: Arc<EventLog>,
     storing: impl Future<Output = Result<(), StoreError>> + Send + 'static,
 ) -> Result<(), Problem> {
-    let beginning = tokio::spawn(async move {
+    let runtime = app.runtime.clone();
+    let beginning = runtime.spawn(async move {
         let stored = storing.await.map_err(Problem::from);
         if let Err(problem) = &stored {
             // Somebody may share it already.
