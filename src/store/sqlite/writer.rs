@@ -384,6 +384,8 @@ async fn within_transaction(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     async fn writer(folder: &tempfile::TempDir) -> Writer {
@@ -440,7 +442,8 @@ mod tests {
                 });
             });
             elsewhere.join().unwrap();
-            add(&writer, number * 2 + 1).await.unwrap();
+            let after = tokio::time::timeout(Duration::from_secs(30), add(&writer, number * 2 + 1));
+            after.await.expect("nobody writes any more").unwrap();
         }
         assert_eq!(numbers(&writer).await, (0..40).collect::<Vec<_>>());
     }
