@@ -150,7 +150,9 @@ pub async fn replay(
         standalone_question: original.standalone_question.clone(),
         translated_question: original.translated_question.clone(),
         collection: original.collection.clone(),
-        replay_of: Some(id),
+        conversation_id: original.conversation_id.clone(),
+        // One that replays a replay reads what the first question read, after the same turns.
+        replay_of: original.replay_of.or(Some(id)),
         ..blank(app, original.question.clone(), settings)
     };
     let mut work = Work::on(app, record);

@@ -50,7 +50,8 @@ pub struct Turn {
 pub(super) async fn understand(app: &App, work: &mut Work) -> Result<(), Problem> {
     if let Some(conversation_id) = work.record.conversation_id.clone().filter(|_| work.history.is_empty()) {
         let filter = QuestionFilter { conversation_id: Some(conversation_id), ..QuestionFilter::default() };
-        let page = Page { limit: MAX_TURNS, before: Some(work.record.id) };
+        // A replay comes later than what was said before its question.
+        let page = Page { limit: MAX_TURNS, before: work.record.replay_of.or(Some(work.record.id)) };
         work.history = bounded(app.store.questions(filter, page).await?.items);
     }
     if work.history.is_empty() || work.record.mode != Mode::Model || work.record.standalone_question.is_some() {

@@ -62,7 +62,7 @@ class Conversation {
       this.#id = record.conversation_id;
       const records = this.#id ? await this.#records(record, signal) : [record];
       this.#show(record.collection);
-      for (const each of records) this.#add(each.question).show(each);
+      for (const each of records) this.#add(each.question, this.#turns.length > 0 && !each.replay_of).show(each);
       const at = records.findIndex((each) => each.id === record.id);
       if (at > 0) this.#turns[at].element.scrollIntoView({ block: "start" });
     } catch (error) {

@@ -239,10 +239,11 @@ async fn an_answer_is_written_again_below_the_first() {
                     "[...document.querySelectorAll('[data-testid=answer]')].map((e) => e.textContent.slice(0, 9))";
                 assert_eq!(page.value(shown).await, json!(["Within 30", "Goods can"]));
                 assert_eq!(page.violations().await, Vec::<String>::new());
-                // The address names the newest.
+                // Both are of one conversation.
                 page.client.refresh().await.unwrap();
-                page.count(&named("record"), 1).await;
-                page.see_record("complete").await;
+                page.count(&format!("{}[data-status=complete]", named("record")), 2).await;
+                page.count(&named("understood"), 0).await;
+                assert_eq!(page.value(shown).await, json!(["Within 30", "Goods can"]));
             })
             .await;
         let questions = app.get("/api/questions").await.json();

@@ -79,6 +79,36 @@ async fn a_follow_up_is_made_to_stand_alone_and_the_record_shows_it() {
 }
 
 #[tokio::test]
+async fn a_replay_stays_in_its_conversation_and_is_asked_after_the_same_turns() {
+    let fake = FakeLlm::start().await;
+    let app = town(&fake, &[]).await;
+    fake.when().prompt(REWRITE).always(Answer::text(r#"{"question": "水道料金はいつから値上げされましたか"}"#));
+    fake.when().model(ANALYSIS).always(analysis(0.9, &[FEE]));
+    fake.when().model(SYNTHESIS).always(Answer::text("2024年です[1]。"));
+    let written = || fake.bodies().into_iter().rfind(|body| body["model"] == SYNTHESIS).unwrap()["messages"].take();
+    let first = ask(&app, "水道料金はどうなりましたか").await;
+    let second = ask(&app, "それはいつから？").await;
+    let asked = written();
+    let third = ask(&app, "ごみはいつですか").await;
+    let mut replayed = second.clone();
+    for _ in 0..2 {
+        let path = format!("/api/questions/{}/replay", replayed["id"].as_str().unwrap());
+        replayed = app.post(&path, &json!({})).await.json()["replay"].take();
+        assert_eq!((&replayed["replay_of"], &replayed["conversation_id"]), (&second["id"], &json!("c1")));
+        assert_eq!(replayed["standalone_question"], second["standalone_question"]);
+        assert_eq!(written(), asked, "neither later questions nor replays are told");
+    }
+    let fourth = ask(&app, "もう一度、それはいつから？").await;
+    let told = written()[1]["content"].take();
+    let (turns, _) = told.as_str().unwrap().split_once("</conversation>").unwrap();
+    assert_eq!(turns.matches("Asked: ").count(), 3, "replays are no turns: {told}");
+    let listed = app.get("/api/questions?conversation_id=c1").await.json();
+    let newest_first: Vec<&Value> = listed["questions"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+    assert_eq!((newest_first[0], newest_first[1]), (&fourth["id"], &replayed["id"]));
+    assert_eq!((&newest_first[3..], &listed["total"]), (&[&third["id"], &second["id"], &first["id"]][..], &json!(6)));
+}
+
+#[tokio::test]
 async fn a_rewriting_that_fails_leaves_the_question_as_it_was_asked() {
     let replies = [
         Answer::status(400, &[], "{}"),
