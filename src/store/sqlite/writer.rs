@@ -9,9 +9,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Execute as _, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Execute as _, Executor as _, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -233,8 +234,13 @@ impl Write for Statements {
         Some(Box::pin(async move {
             let sql = std::mem::take(&mut self.sql);
             let sql = if self.single { sql } else { format!("BEGIN IMMEDIATE; {sql}; COMMIT") };
-            let arguments = std::mem::take(&mut self.arguments);
-            sqlx::query_with(AssertSqlSafe(sql), arguments).execute(connection).await?;
+            let query = sqlx::query_with(AssertSqlSafe(sql), std::mem::take(&mut self.arguments));
+            if self.single {
+                // Its outcome is there a trip earlier than the news that no other follows.
+                connection.fetch_many(query).try_next().await?;
+            } else {
+                query.execute(connection).await?;
+            }
             Ok(())
         }))
     }
