@@ -20,6 +20,7 @@ mod keep;
 mod marks;
 mod pieces;
 mod prompt;
+mod relay;
 mod reply;
 mod retrieve;
 mod sentences;

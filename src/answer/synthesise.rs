@@ -1,18 +1,16 @@
 //! Analyses → one answer, written by the strong model from validated quotes alone.
 
 use std::collections::BTreeSet;
-
-use tokio::sync::mpsc;
+use std::sync::{Mutex, PoisonError};
 
 use super::analyse::Analysed;
-use super::inert::Inert;
 use super::keep::Keeper;
-use super::marks::MarkFilter;
+use super::relay::Relay;
 use super::{Work, extractive, prompt};
 use crate::app::App;
 use crate::error::{Code, Problem};
 use crate::llm::{Call, Message, Purpose, Role};
-use crate::model::{AnalysisStatus, DocumentId, Event, Evidence, QuestionStatus, SynthesisReply};
+use crate::model::{AnalysisStatus, DocumentId, Evidence, QuestionStatus, SynthesisReply};
 
 /// Some freedom of expression; what may be said is bound by the sources.
 pub(super) const TEMPERATURE: f32 = 0.2;
@@ -22,9 +20,6 @@ const ANSWER_TOKENS: u32 = 2_000;
 
 /// What the reports and quotes of one document take of the prompt, in characters of its text, before they are known.
 const EXPECTED_SOURCE_CHARS: usize = 1_500;
-
-/// Deltas that may wait to be passed on.
-const DELTA_BUFFER: usize = 64;
 
 /// A quote that the answer may cite, with its document's analysis.
 #[derive(Clone, Debug)]
@@ -133,30 +128,14 @@ async fn write(
         ready.await;
         return Err(Problem::new(Code::CostLimit, "the answer was written without a model to stay below max_cost_usd"));
     }
-    let (deltas, mut written) = mpsc::channel::<String>(DELTA_BUFFER);
-    let mut filter = MarkFilter::new(sources.iter().map(|source| source.marker).collect());
-    let mut inert = Inert::new(said_by(sources));
-    let mut text = String::new();
-    let mut reply = String::new();
-    let pass_on = async {
+    let relay = Mutex::new(Relay::new(work, sources));
+    let lock = || relay.lock().unwrap_or_else(PoisonError::into_inner);
+    let opening = async {
         ready.await;
-        while let Some(delta) = written.recv().await {
-            reply.push_str(&delta);
-            let shown = inert.push(&filter.push(&delta));
-            if !shown.is_empty() {
-                work.first_text();
-                text.push_str(&shown);
-                work.log.push(Event::Delta(shown));
-            }
-        }
+        lock().open();
     };
-    let (outcome, ()) = tokio::join!(app.llm.stream(call, deltas), pass_on);
-    let (rest, marks, removed_marks) = filter.finish();
-    let rest = inert.push(&rest) + &inert.finish();
-    if !rest.is_empty() {
-        text.push_str(&rest);
-        work.log.push(Event::Delta(rest));
-    }
+    let (outcome, ()) = tokio::join!(app.llm.stream(call, |delta| lock().push(delta)), opening);
+    let (draft, reply) = relay.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
     work.detail.synthesis = Some(SynthesisReply { prompt, reply });
     match outcome {
         Ok(completion) => {
@@ -175,13 +154,13 @@ async fn write(
         Err(failed) => {
             work.record.usage.add(&failed.spent.usage);
             let problem = Problem::from(failed.error);
-            if text.trim().is_empty() {
+            if draft.text.trim().is_empty() {
                 return Err(problem);
             }
             work.record.error = Some(problem);
         }
     }
-    Ok(Draft { text, marks, removed_marks })
+    Ok(draft)
 }
 
 /// What the synthesis will cost before its sources are known, by the length of what was retrieved.

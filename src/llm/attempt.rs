@@ -7,7 +7,6 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::patience::Patience;
@@ -55,17 +54,16 @@ pub(super) struct Try<'a> {
 }
 
 /// Where the text of a streamed reply goes as it comes.
-#[derive(Debug)]
-pub(super) struct Deltas {
-    sender: mpsc::Sender<String>,
+pub(super) struct Deltas<'a> {
+    told: &'a mut (dyn FnMut(&str) + Send),
     filter: ThinkFilter,
     sent: String,
 }
 
-impl Deltas {
-    /// Sends to `sender` until it is closed, then only keeps the text.
-    pub(super) fn new(sender: mpsc::Sender<String>) -> Self {
-        Self { sender, filter: ThinkFilter::default(), sent: String::new() }
+impl<'a> Deltas<'a> {
+    /// Tells `told` of each piece.
+    pub(super) fn new(told: &'a mut (dyn FnMut(&str) + Send)) -> Self {
+        Self { told, filter: ThinkFilter::default(), sent: String::new() }
     }
 
     /// The visible text so far.
@@ -73,21 +71,20 @@ impl Deltas {
         &self.sent
     }
 
-    async fn push(&mut self, piece: &str) {
+    fn push(&mut self, piece: &str) {
         let visible = self.filter.push(piece);
-        self.show(visible).await;
+        self.show(&visible);
     }
 
-    async fn finish(&mut self) {
+    fn finish(&mut self) {
         let visible = std::mem::take(&mut self.filter).finish();
-        self.show(visible).await;
+        self.show(&visible);
     }
 
-    async fn show(&mut self, visible: String) {
+    fn show(&mut self, visible: &str) {
         if !visible.is_empty() {
-            self.sent.push_str(&visible);
-            // A receiver that went away does not cancel the call.
-            let _ = self.sender.send(visible).await;
+            self.sent.push_str(visible);
+            (self.told)(visible);
         }
     }
 
@@ -149,7 +146,7 @@ impl Endpoint {
     pub(super) async fn attempt(
         &self,
         one: Try<'_>,
-        deltas: Option<&mut Deltas>,
+        deltas: Option<&mut Deltas<'_>>,
         reply: &mut Reply,
     ) -> Result<(), Failure> {
         *reply = Reply::default();
@@ -160,7 +157,12 @@ impl Endpoint {
         }
     }
 
-    async fn exchange(&self, one: Try<'_>, mut deltas: Option<&mut Deltas>, reply: &mut Reply) -> Result<(), Failure> {
+    async fn exchange(
+        &self,
+        one: Try<'_>,
+        mut deltas: Option<&mut Deltas<'_>>,
+        reply: &mut Reply,
+    ) -> Result<(), Failure> {
         let (begun, streamed) = (Instant::now(), deltas.is_some());
         let opening = async {
             let sending = self.client.post(self.url.clone()).headers(self.headers.clone()).body(one.body).send();
@@ -190,8 +192,8 @@ impl Endpoint {
             *reply = self.read_whole(response, first).await?;
             if let Some(deltas) = deltas {
                 let text = think::strip(&reply.text);
-                deltas.push(&text).await;
-                deltas.finish().await;
+                deltas.push(&text);
+                deltas.finish();
             }
         }
         if reply.refused {
@@ -247,7 +249,7 @@ impl Endpoint {
         &self,
         mut response: reqwest::Response,
         first: Option<Bytes>,
-        mut deltas: Option<&mut Deltas>,
+        mut deltas: Option<&mut Deltas<'_>>,
         reply: &mut Reply,
     ) -> Result<(), Failure> {
         let mut events = Events::default();
@@ -261,7 +263,7 @@ impl Endpoint {
                 Ok(None) => {
                     for said in events.finish() {
                         if let Said::Json(event) = said {
-                            take(reply, &event, deltas.as_deref_mut()).await?;
+                            take(reply, &event, deltas.as_deref_mut())?;
                         }
                     }
                     if reply.finish_reason.is_none() {
@@ -275,7 +277,7 @@ impl Endpoint {
             let mut done = false;
             for said in said {
                 match said {
-                    Said::Json(event) => take(reply, &event, deltas.as_deref_mut()).await?,
+                    Said::Json(event) => take(reply, &event, deltas.as_deref_mut())?,
                     Said::Done => {
                         done = true;
                         break;
@@ -304,7 +306,7 @@ impl Endpoint {
             next = self.chunk(&mut response).await;
         }
         if let Some(deltas) = deltas {
-            deltas.finish().await;
+            deltas.finish();
         }
         Ok(())
     }
@@ -318,10 +320,10 @@ impl Endpoint {
     }
 }
 
-async fn take(reply: &mut Reply, event: &Value, deltas: Option<&mut Deltas>) -> Result<(), Failure> {
+fn take(reply: &mut Reply, event: &Value, deltas: Option<&mut Deltas<'_>>) -> Result<(), Failure> {
     let piece = wire::event(reply, event)?;
     if let Some(deltas) = deltas {
-        deltas.push(&piece).await;
+        deltas.push(&piece);
     }
     Ok(())
 }

@@ -20,13 +20,13 @@ use crate::tokens::estimate_tokens;
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// One call on its way.
-pub(super) struct Flight<'a> {
+pub(super) struct Flight<'a, 'd> {
     /// What to ask.
     pub(super) call: &'a Call,
     /// Counts what it takes.
     pub(super) meter: &'a Meter<'a>,
     /// Streamed where there is somewhere to stream to.
-    pub(super) deltas: Option<&'a mut Deltas>,
+    pub(super) deltas: Option<&'a mut Deltas<'d>>,
     /// Told when the first try goes out.
     pub(super) begun: Option<&'a watch::Sender<Option<Instant>>>,
     /// Most tries.
@@ -45,7 +45,7 @@ pub(super) struct Arrival {
 
 impl Llm {
     /// Tries until there is a reply, nothing more would help, or time is up.
-    pub(super) async fn fly(&self, mut flight: Flight<'_>) -> Result<Arrival, LlmError> {
+    pub(super) async fn fly(&self, mut flight: Flight<'_, '_>) -> Result<Arrival, LlmError> {
         let Flight { call, meter, begun, tries: most, .. } = flight;
         let prompt = Prompt { call, tokens: OnceLock::new() };
         let share = most / u32::try_from(call.models.len()).unwrap_or(u32::MAX);
@@ -141,7 +141,7 @@ impl Llm {
         attempt: Try<'_>,
         prompt: &Prompt<'_>,
         tries: u32,
-        deltas: Option<&mut Deltas>,
+        deltas: Option<&mut Deltas<'_>>,
         meter: &Meter<'_>,
     ) -> (Reply, Option<Failure>) {
         let model = attempt.model;

@@ -184,14 +184,14 @@ impl Llm {
         }
     }
 
-    /// Makes a call and sends the text of its reply to `deltas` as it comes, reasoning left out. A reply that says the
-    /// same again and again is ended ([`Completion::went_in_circles`]). A try is repeated
-    /// only while nothing was sent. A receiver that is dropped does not cancel the call; one that is slow slows it.
+    /// Makes a call and tells `told` the text of its reply, piece by piece as it comes, reasoning left out. A reply that
+    /// says the same again and again is ended ([`Completion::went_in_circles`]). A try is repeated only while nothing was
+    /// told.
     ///
     /// # Errors
-    /// As [`Llm::complete`]; `replies` holds what was sent.
-    pub async fn stream(&self, call: Call, deltas: mpsc::Sender<String>) -> Result<Completion, CallFailed> {
-        let mut deltas = Deltas::new(deltas);
+    /// As [`Llm::complete`]; `replies` holds what was told.
+    pub async fn stream(&self, call: Call, mut told: impl FnMut(&str) + Send) -> Result<Completion, CallFailed> {
+        let mut deltas = Deltas::new(&mut told);
         self.run(&call, Some(&mut deltas)).await
     }
 
@@ -203,7 +203,7 @@ impl Llm {
         call.models.iter().map(cost).fold(0.0, f64::max)
     }
 
-    async fn run(&self, call: &Call, mut deltas: Option<&mut Deltas>) -> Result<Completion, CallFailed> {
+    async fn run(&self, call: &Call, mut deltas: Option<&mut Deltas<'_>>) -> Result<Completion, CallFailed> {
         let Some(model) = call.models.first().filter(|_| self.configured) else {
             return Err(CallFailed { error: LlmError::NotConfigured, spent: Spent::default(), replies: Vec::new() });
         };
@@ -261,7 +261,12 @@ impl Llm {
         result
     }
 
-    fn flight<'a>(&self, call: &'a Call, meter: &'a Meter<'a>, deltas: Option<&'a mut Deltas>) -> Flight<'a> {
+    fn flight<'a, 'd>(
+        &self,
+        call: &'a Call,
+        meter: &'a Meter<'a>,
+        deltas: Option<&'a mut Deltas<'d>>,
+    ) -> Flight<'a, 'd> {
         Flight { call, meter, deltas, begun: None, tries: self.max_attempts }
     }
 }
