@@ -90,8 +90,10 @@ async fn begin(app: &Arc<App>, mut work: Work) -> Result<(QuestionId, Arc<EventL
         let calls_wait = (!app.live.can_store()).then(|| stored.clone());
         let work = Work { stored: stored.clone(), calls_wait, ..work };
         let record = work.record.clone();
-        // Begun first, since the database's thread may take this processor for its own.
-        let (working, added) = tokio::join!(async { start(&app, work) }, app.store.add_question(&record));
+        let working = start(&app, work);
+        // The search begins first: the database's thread may take this processor for its own.
+        tokio::task::yield_now().await;
+        let added = app.store.add_question(&record).await;
         app.live.stored(added.is_ok());
         if added.is_ok() {
             events.push(Event::Accepted(id));
