@@ -329,10 +329,11 @@ async fn wait(stream: &mut TcpStream, buffer: &mut BytesMut, pause: Duration) ->
     if pause.is_zero() {
         return Ok(true);
     }
-    let until = Instant::now() + pause;
+    // tokio's own timers count whole milliseconds: what is measured against a latency of 45 would be 3 % too long.
+    let mut over = futures_timer::Delay::new(pause);
     loop {
         tokio::select! {
-            () = tokio::time::sleep_until(until) => return Ok(true),
+            () = &mut over => return Ok(true),
             read = stream.read_buf(buffer) => if read? == 0 { return Ok(false) },
         }
     }
