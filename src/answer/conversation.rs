@@ -13,8 +13,11 @@ use crate::model::{Mode, QuestionRecord, QuestionStatus};
 use crate::store::{Page, QuestionFilter};
 use crate::tokens::estimate_tokens;
 
-/// Turns that are looked at, and what they may take of a prompt, in tokens.
-const MAX_TURNS: u32 = 6;
+/// Earlier questions that are looked at: replays and failed ones among them are no turns.
+const LOOKED_AT: u32 = 12;
+
+/// Turns that are told, and what they may take of a prompt, in tokens.
+const MAX_TURNS: usize = 6;
 const HISTORY_TOKENS: u32 = 1_500;
 
 /// The beginning of an earlier answer that is shown, in characters.
@@ -51,7 +54,7 @@ pub(super) async fn understand(app: &App, work: &mut Work) -> Result<(), Problem
     if let Some(conversation_id) = work.record.conversation_id.clone().filter(|_| work.history.is_empty()) {
         let filter = QuestionFilter { conversation_id: Some(conversation_id), ..QuestionFilter::default() };
         // A replay comes later than what was said before its question.
-        let page = Page { limit: MAX_TURNS, before: work.record.replay_of.or(Some(work.record.id)) };
+        let page = Page { limit: LOOKED_AT, before: work.record.replay_of.or(Some(work.record.id)) };
         work.history = bounded(app.store.questions(filter, page).await?.items);
     }
     if work.history.is_empty() || work.record.mode != Mode::Model || work.record.standalone_question.is_some() {
@@ -105,7 +108,7 @@ fn bounded(records: Vec<QuestionRecord>) -> Vec<Turn> {
 pub(super) fn within_bounds(newest_first: impl Iterator<Item = Turn>) -> Vec<Turn> {
     let mut turns: Vec<Turn> = Vec::new();
     let mut left = HISTORY_TOKENS;
-    for turn in newest_first.take(MAX_TURNS as usize) {
+    for turn in newest_first.take(MAX_TURNS) {
         let turn = Turn { answer: turn.answer.chars().take(ANSWER_CHARS).collect(), ..turn };
         let Some(rest) = left.checked_sub(estimate_tokens(&turn.question) + estimate_tokens(&turn.answer)) else {
             break;
