@@ -57,7 +57,9 @@ pub(super) async fn understand(app: &App, work: &mut Work) -> Result<(), Problem
         let page = Page { limit: LOOKED_AT, before: work.record.replay_of.or(Some(work.record.id)) };
         work.history = bounded(app.store.questions(filter, page).await?.items);
     }
-    if work.history.is_empty() || work.record.mode != Mode::Model || work.record.standalone_question.is_some() {
+    // A replay asks what its question was taken to ask, be it word for word.
+    let is_understood = work.record.standalone_question.is_some() || work.record.replay_of.is_some();
+    if work.history.is_empty() || work.record.mode != Mode::Model || is_understood {
         return Ok(());
     }
     let time = (work.deadline - work.begun).mul_f64(SHARE).min(LONGEST);

@@ -16,6 +16,14 @@ async fn town(fake: &FakeLlm, flags: &[&str]) -> TestApp {
     app
 }
 
+/// Takes every follow-up for one question, and finds its answer.
+async fn talkative_town(fake: &FakeLlm) -> TestApp {
+    fake.when().prompt(REWRITE).always(Answer::text(r#"{"question": "水道料金はいつから値上げされましたか"}"#));
+    fake.when().model(ANALYSIS).always(analysis(0.9, &[FEE]));
+    fake.when().model(SYNTHESIS).always(Answer::text("2024年です[1]。"));
+    town(fake, &[]).await
+}
+
 async fn ask(app: &TestApp, question: &str) -> Value {
     app.ask_with(&json!({"question": question, "conversation_id": "c1"})).await
 }
@@ -27,10 +35,7 @@ fn rewrites(fake: &FakeLlm) -> usize {
 #[tokio::test]
 async fn a_chat_that_its_frontend_keeps_is_understood_as_well() {
     let fake = FakeLlm::start().await;
-    let app = town(&fake, &[]).await;
-    fake.when().prompt(REWRITE).always(Answer::text(r#"{"question": "水道料金はいつから値上げされましたか"}"#));
-    fake.when().model(ANALYSIS).always(analysis(0.9, &[FEE]));
-    fake.when().model(SYNTHESIS).always(Answer::text("2024年です[1]。"));
+    let app = talkative_town(&fake).await;
     let messages = json!([
         {"role": "user", "content": "水道料金はどうなりましたか"},
         {"role": "assistant", "content": "値上げされました。"},
@@ -48,10 +53,7 @@ async fn a_chat_that_its_frontend_keeps_is_understood_as_well() {
 #[tokio::test]
 async fn a_follow_up_is_made_to_stand_alone_and_the_record_shows_it() {
     let fake = FakeLlm::start().await;
-    let app = town(&fake, &[]).await;
-    fake.when().prompt(REWRITE).always(Answer::text(r#"{"question": "水道料金はいつから値上げされましたか"}"#));
-    fake.when().model(ANALYSIS).always(analysis(0.9, &[FEE]));
-    fake.when().model(SYNTHESIS).always(Answer::text("2024年です[1]。"));
+    let app = talkative_town(&fake).await;
     let first = ask(&app, "水道料金はどうなりましたか").await;
     assert_eq!((rewrites(&fake), &first["standalone_question"]), (0, &Value::Null), "the first is asked as it is");
 
@@ -81,10 +83,7 @@ async fn a_follow_up_is_made_to_stand_alone_and_the_record_shows_it() {
 #[tokio::test]
 async fn a_replay_stays_in_its_conversation_and_is_asked_after_the_same_turns() {
     let fake = FakeLlm::start().await;
-    let app = town(&fake, &[]).await;
-    fake.when().prompt(REWRITE).always(Answer::text(r#"{"question": "水道料金はいつから値上げされましたか"}"#));
-    fake.when().model(ANALYSIS).always(analysis(0.9, &[FEE]));
-    fake.when().model(SYNTHESIS).always(Answer::text("2024年です[1]。"));
+    let app = talkative_town(&fake).await;
     let written = || fake.bodies().into_iter().rfind(|body| body["model"] == SYNTHESIS).unwrap()["messages"].take();
     let first = ask(&app, "水道料金はどうなりましたか").await;
     let second = ask(&app, "それはいつから？").await;
@@ -106,6 +105,13 @@ async fn a_replay_stays_in_its_conversation_and_is_asked_after_the_same_turns() 
     let newest_first: Vec<&Value> = listed["questions"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
     assert_eq!((newest_first[0], newest_first[1]), (&fourth["id"], &replayed["id"]));
     assert_eq!((&newest_first[5..], &listed["total"]), (&[&third["id"], &second["id"], &first["id"]][..], &json!(8)));
+
+    let alone = ask(&app, "水道料金はいつから値上げされましたか").await;
+    assert_eq!(alone["standalone_question"], Value::Null, "it is understood as it is asked");
+    let before = rewrites(&fake);
+    let path = format!("/api/questions/{}/replay", alone["id"].as_str().unwrap());
+    let replayed = app.post(&path, &json!({})).await.json()["replay"].take();
+    assert_eq!((rewrites(&fake), &replayed["standalone_question"]), (before, &Value::Null));
 }
 
 #[tokio::test]
