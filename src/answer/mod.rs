@@ -235,8 +235,7 @@ async fn answer(app: &App, work: &mut Work) -> Result<(), Problem> {
         };
         work.record.answer = synthesise::nothing_found(&work.record.question, work.record.status).to_owned();
         keeper.kept().await?;
-        work.first_text();
-        work.log.push(Event::Delta(work.record.answer.clone()));
+        work.say(work.record.answer.clone());
         return Ok(());
     }
 
@@ -338,8 +337,7 @@ async fn synthesise(app: &App, work: &mut Work, sources: &[Source], keeper: Keep
         keeper.kept().await?;
     }
     let draft = extractive::draft(work.question(), sources);
-    work.first_text();
-    work.log.push(Event::Delta(draft.text.clone()));
+    work.say(draft.text.clone());
     Ok(draft)
 }
 

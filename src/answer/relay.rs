@@ -5,18 +5,14 @@ use super::Work;
 use super::inert::Inert;
 use super::marks::MarkFilter;
 use super::synthesise::{Draft, Source, said_by};
-use crate::model::Event;
 
 /// Passes an answer on as it comes.
 pub(super) struct Relay<'a> {
     work: &'a mut Work,
     filter: MarkFilter,
     inert: Inert,
-    /// What the model said, word for word.
-    reply: String,
-    /// How much of the reply was passed on, in bytes.
-    passed_on: usize,
-    open: bool,
+    /// What came while the text is held back; none once it is let through.
+    held: Option<String>,
     text: String,
 }
 
@@ -27,48 +23,42 @@ impl<'a> Relay<'a> {
             work,
             filter: MarkFilter::new(sources.iter().map(|source| source.marker).collect()),
             inert: Inert::new(said_by(sources)),
-            reply: String::new(),
-            passed_on: 0,
-            open: false,
+            held: Some(String::new()),
             text: String::new(),
         }
     }
 
     /// Lets the text through: what was held back, and what comes from now on.
     pub(super) fn open(&mut self) {
-        self.open = true;
-        self.pass_on();
+        if let Some(held) = self.held.take() {
+            self.push(&held);
+        }
     }
 
     /// Takes the next piece of the reply.
     pub(super) fn push(&mut self, delta: &str) {
-        self.reply.push_str(delta);
-        if self.open {
-            self.pass_on();
+        match &mut self.held {
+            Some(held) => held.push_str(delta),
+            None => {
+                let shown = self.inert.push(&self.filter.push(delta));
+                show(self.work, &mut self.text, shown);
+            }
         }
     }
 
-    /// The whole answer, and the reply that it was made from.
-    pub(super) fn finish(self) -> (Draft, String) {
-        let Self { work, filter, mut inert, reply, mut text, .. } = self;
+    /// Ends the answer, once it was let through.
+    pub(super) fn finish(self) -> Draft {
+        let Self { work, filter, mut inert, mut text, .. } = self;
         let (rest, marks, removed_marks) = filter.finish();
         let rest = inert.push(&rest) + &inert.finish();
         show(work, &mut text, rest);
-        (Draft { text, marks, removed_marks }, reply)
-    }
-
-    fn pass_on(&mut self) {
-        let fresh = self.reply.get(self.passed_on..).unwrap_or_default();
-        let shown = self.inert.push(&self.filter.push(fresh));
-        self.passed_on = self.reply.len();
-        show(self.work, &mut self.text, shown);
+        Draft { text, marks, removed_marks }
     }
 }
 
 fn show(work: &mut Work, text: &mut String, shown: String) {
     if !shown.is_empty() {
-        work.first_text();
         text.push_str(&shown);
-        work.log.push(Event::Delta(shown));
+        work.say(shown);
     }
 }

@@ -135,7 +135,11 @@ async fn write(
         lock().open();
     };
     let (outcome, ()) = tokio::join!(app.llm.stream(call, |delta| lock().push(delta)), opening);
-    let (draft, reply) = relay.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+    let draft = relay.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+    let reply = match &outcome {
+        Ok(completion) => completion.text.clone(),
+        Err(failed) => failed.replies.concat(),
+    };
     work.detail.synthesis = Some(SynthesisReply { prompt, reply });
     match outcome {
         Ok(completion) => {

@@ -16,8 +16,8 @@ use crate::live::EventLog;
 use crate::llm::Gate;
 use crate::model::filter::Filter;
 use crate::model::{
-    Coverage, DocumentId, KeptAnalysis, Mode, Models, QuestionDetail, QuestionId, QuestionRecord, QuestionStatus,
-    RetrievedDocument, RunSettings, Timings, Usage, whole_ms,
+    Coverage, DocumentId, Event, KeptAnalysis, Mode, Models, QuestionDetail, QuestionId, QuestionRecord,
+    QuestionStatus, RetrievedDocument, RunSettings, Timings, Usage, whole_ms,
 };
 
 /// The longest question, in characters.
@@ -187,10 +187,11 @@ impl Work {
         self.kept.iter().find(same).cloned()
     }
 
-    /// Notes that the answer's first text is there.
-    pub(super) fn first_text(&mut self) {
+    /// Tells a further stretch of the answer, and notes when the first one came.
+    pub(super) fn say(&mut self, text: String) {
         let elapsed = whole_ms(self.begun.elapsed());
         self.record.timings_ms.first_token.get_or_insert(elapsed);
+        self.log.push(Event::Delta(text));
     }
 
     /// When analyses stop: what remains is for the synthesis.
